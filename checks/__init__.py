@@ -1,0 +1,1 @@
+"""The checks: pure functions over facts, one family a file."""

@@ -1,0 +1,1 @@
+"""Signatures and causes, as data: one .toml file a family."""

@@ -1,0 +1,1 @@
+"""What is to be started, and what one rank of it will really see."""
