@@ -146,6 +146,8 @@ class Port(Data, frozen=True):
     rate: Fact[int]
     """Mb/s."""
     gids: Fact[tuple[Gid, ...]]
+    gid_slots: Fact[int] = Fact("", problem="not read")
+    """Length of the GID table, empty slots counted (gid_tbl_len of ibv_query_port(3))."""
 
 
 class Hca(Data, frozen=True):

@@ -230,6 +230,7 @@ def _hca(name: str, netdev: str, pci: str, tail: str) -> Hca:
                     link_layer=Fact(f"{port}/link_layer", "Ethernet"),
                     rate=Fact(f"{port}/rate", 200_000 if tail else 40_000),
                     gids=Fact(f"{port}/gids", gids),
+                    gid_slots=Fact(f"{port}/gids", 255),
                 ),
             ),
         ),
