@@ -1,0 +1,5 @@
+"""`python -m sparkdoctor`."""
+
+from sparkdoctor.cli import main
+
+main()

@@ -1,0 +1,356 @@
+"""The command line: flags in, calls, exit code out. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from sparkdoctor import __version__
+
+if TYPE_CHECKING:
+    from sparkdoctor.look import Ask
+    from sparkdoctor.registry import Trouble
+
+EPILOG = """\b
+Examples:
+  sparkdoctor check                                  this machine and the compose file here
+  sparkdoctor check -f compose.yaml head.env worker.env
+  sparkdoctor collect -o spark-1.json                then, anywhere:
+  sparkdoctor check --from spark-1.json spark-2.json
+  sparkdoctor explain head.log worker.log
+  sparkdoctor explain memlock-limited
+
+\b
+Exit codes:
+  0  nothing of severity error found       (explain: something known matched)
+  1  a problem was found                   (explain: nothing known matched)
+  2  the input could not be used, or sparkdoctor or a check crashed
+  3  nothing found, but something that counts could not be looked at
+"""
+
+Command = Callable[..., Any]
+
+
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.version_option(__version__, message="sparkdoctor %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Find what will stop a model on a pair of DGX Sparks before the launch, and explain it after."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def output_options(command: Command) -> Command:
+    command = click.option(
+        "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text"
+    )(command)
+    return click.option("--json", "as_json", is_flag=True, help="Answer as one JSON document")(command)
+
+
+def launch_options(command: Command) -> Command:
+    """What to look at; the same words in every command."""
+    for option in reversed(
+        [
+            click.option(
+                "-f", "--file", "files", multiple=True, metavar="COMPOSE", help="Compose file; several are merged"
+            ),
+            click.option(
+                "--env-file", "env_files", multiple=True, metavar="FILE", help="File for ${X} in place of .env"
+            ),
+            click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Compose profile to switch on"),
+            click.option("--service", "services", multiple=True, metavar="NAME", help="Service that serves the model"),
+            click.option("--container", "containers", multiple=True, metavar="NAME", help="Running container"),
+            click.option("--pid", "pids", multiple=True, type=int, help="Running server process"),
+            click.option("--shell", is_flag=True, help="What this shell would start"),
+            click.option(
+                "--python", "prefixes", multiple=True, metavar="FOLDER", help="Python environment to look into"
+            ),
+            click.option("--root", default="/", hidden=True, help="Folder in place of / (for images and chroots)"),
+            click.option("--machine", metavar="FILE", hidden=True, help="Recorded machine in place of this one"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command(short_help="Say what will go wrong with a launch")
+@click.argument("targets", nargs=-1, metavar="[RANK|SNAPSHOT]...")
+@click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node, written by collect")
+@launch_options
+@click.option("--select", multiple=True, metavar="NAME", help="Only these checks or families")
+@click.option("--ignore", multiple=True, metavar="NAME", help="Not these checks or families")
+@click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), default="error", help="Severity that fails")
+@click.option("--allow-unknown", is_flag=True, help="Exit 0 although something could not be looked at")
+@click.option("-v", "--verbose", is_flag=True, help="Show every check with what it saw")
+@output_options
+def check(
+    targets: tuple[str, ...],
+    snapshots: tuple[str, ...],
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str,
+    allow_unknown: bool,
+    verbose: bool,
+    as_json: bool,
+    color: Any,
+    root: str,
+    machine: str | None,
+    **named: Any,
+) -> None:
+    """Look at this machine and the launch, or at snapshots, and say what will go wrong.
+
+    RANK is a folder with a compose file, a compose file, or an .env file for the compose file
+    of --file: one for each rank. SNAPSHOT is a file that `sparkdoctor collect` wrote.
+    """
+    from sparkdoctor.api import Severity
+    from sparkdoctor.look import look
+    from sparkdoctor.registry import load_checks
+    from sparkdoctor.run import exit_code, run_checks
+
+    with _answering(as_json, "sparkdoctor.check/1"):
+        found = load_checks()
+        chosen = _selected(found.by_name, select, ignore)
+        seen = look(_ask((*snapshots, *targets), **named), _system(root, machine), _environ(machine), _progress())
+        results = [result for cluster in seen.clusters for result in run_checks(chosen, cluster)]
+        code = exit_code(
+            results, fail_on=Severity(fail_on), allow_unknown=allow_unknown, incomplete=bool(found.troubles)
+        )
+    nodes = [node for cluster in seen.clusters for node in cluster.nodes]
+    _tell_troubles(found.troubles)
+    for slow in seen.slow:
+        click.echo(f"slow: {slow}", err=True)
+    if as_json:
+        from sparkdoctor.render import json
+
+        click.echo(json.dump(json.check_document(nodes, results, found.troubles, code)))
+    else:
+        from sparkdoctor.render import text
+        from sparkdoctor.render.console import make_console, write
+
+        console = make_console(color, sys.stdout)
+        write(console, text.header(nodes, seen.chosen))
+        write(console, text.report(results, verbose=verbose, ascii_only=_ascii_only()))
+    sys.exit(code)
+
+
+@cli.command(short_help="Say what a log, a check or a signature means")
+@click.argument("what", nargs=-1, required=True, metavar="LOG...|NAME")
+@click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node to judge the causes by")
+@click.option("--here", is_flag=True, help="Judge the causes by this machine, whatever it is")
+@launch_options
+@click.option("-v", "--verbose", is_flag=True, help="Show also what only follows, with its lines")
+@output_options
+def explain(
+    what: tuple[str, ...],
+    snapshots: tuple[str, ...],
+    here: bool,
+    verbose: bool,
+    as_json: bool,
+    color: Any,
+    root: str,
+    machine: str | None,
+    **named: Any,
+) -> None:
+    """Read logs of a launch that failed, one or several ranks', and name the cause; `-` is standard input.
+
+    Given the name of a check, a signature or a cause, print its manual. A name is tried
+    before a path: write ./NAME for a file of that name.
+    """
+    from sparkdoctor import explaining
+
+    with _answering(as_json, explaining.SCHEMA):
+        manual = explaining.manual(what[0]) if len(what) == 1 else None
+    if manual is not None:
+        click.echo(explaining.manual_json(manual) if as_json else manual.text)
+        return
+    with _answering(as_json, explaining.SCHEMA):
+        answer = explaining.explain(
+            what,
+            snapshots,
+            ask=_ask((), **named),
+            system=_system(root, machine),
+            environ=_environ(machine),
+            here=here or machine is not None,
+            progress=_progress(),
+        )
+    _tell_troubles(answer.troubles)
+    for problem in answer.unread:
+        click.echo(f"sparkdoctor: {problem}", err=True)
+    if as_json:
+        click.echo(explaining.answer_json(answer))
+    else:
+        from sparkdoctor.render.console import make_console, width, write
+        from sparkdoctor.render.explain import render_explain
+
+        write(make_console(color, sys.stdout), render_explain(answer, width(), verbose=verbose))
+    sys.exit(answer.code)
+
+
+@cli.command(short_help="Write a snapshot of this machine")
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to write; - is standard output")
+@click.option("--record", metavar="FILE", help="Also write everything that was read, as a recorded machine")
+@launch_options
+def collect(output: str, record: str | None, root: str, machine: str | None, **named: Any) -> None:
+    """Write a snapshot of this machine (JSON): its facts and the launches found, secrets removed.
+
+    Nothing leaves the machine: the file is for `check --from` and `explain --from`.
+    """
+    from sparkdoctor.look import take_snapshot
+    from sparkdoctor.snapshot import to_json
+    from sparkdoctor.system import Recording
+
+    with _answering(False, ""):
+        system = _system(root, machine)
+        recording = Recording(system)
+        snapshot = take_snapshot(_ask((), **named), recording, _environ(machine), _progress())
+        if record:
+            _write(record, recording.text())
+        _write(output, to_json(snapshot))
+    if output != "-":
+        launches = ", ".join(spec.title for spec in snapshot.specs) or "no launch found"
+        click.echo(f"wrote {output}: {snapshot.host.name}; {launches}", err=True)
+
+
+@cli.command(name="list", short_help="List all checks, signatures and causes")
+@click.argument("names", nargs=-1, metavar="[NAME|FAMILY]...")
+@output_options
+def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
+    """List checks, signatures and causes with their severity and origin."""
+    from sparkdoctor.registry import load_registry
+    from sparkdoctor.render import listing
+    from sparkdoctor.run import Exit
+
+    with _answering(as_json, listing.SCHEMA):
+        registry = load_registry()
+        entries = [entry for entry in listing.entries(registry) if not names or _named(entry.name, names)]
+    _tell_troubles(registry.troubles)
+    if as_json:
+        click.echo(listing.document(entries, registry.troubles))
+    else:
+        from sparkdoctor.render.console import make_console, write
+
+        write(make_console(color, sys.stdout), listing.lines(entries))
+    if names and not entries:
+        _stop(f"no check, signature or cause is named {' or '.join(names)}")
+    sys.exit(Exit.UNKNOWN if registry.troubles else Exit.OK)
+
+
+def main() -> None:
+    """The console script."""
+    cli()
+
+
+class _answering:
+    """Turns bad input into one clear line (or one JSON document) and exit code 2, without a traceback."""
+
+    def __init__(self, as_json: bool, schema: str) -> None:
+        self.as_json = as_json
+        self.schema = schema
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, click.ClickException | SystemExit):
+            return
+        from sparkdoctor.look import BadInput
+        from sparkdoctor.registry import Clash
+        from sparkdoctor.signatures import KnowledgeError
+
+        if isinstance(error, BadInput | Clash | KnowledgeError):
+            if self.as_json:
+                from sparkdoctor.render import json
+
+                click.echo(json.dump(json.error_document(self.schema, str(error))))
+            _stop(str(error))
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+
+
+def _stop(problem: str) -> NoReturn:
+    click.echo(f"sparkdoctor: {problem}", err=True)
+    sys.exit(2)
+
+
+def _ask(targets: tuple[str, ...], **named: Any) -> Ask:
+    from sparkdoctor.look import Ask
+
+    return Ask(targets=targets, **named)
+
+
+def _system(root: str, machine: str | None) -> Any:
+    from sparkdoctor.look import BadInput
+    from sparkdoctor.system import Live, Recorded
+
+    if machine is None:
+        return Live(root)
+    try:
+        return Recorded(Path(machine).read_text("utf-8"), machine)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{machine}: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
+def _environ(machine: str | None) -> dict[str, str]:
+    """What `${X}` of a compose file may come from: nothing of this shell for a recorded machine."""
+    return {} if machine is not None else dict(os.environ)
+
+
+def _selected(checks: dict[str, Any], select: tuple[str, ...], ignore: tuple[str, ...]) -> list[Any]:
+    from sparkdoctor.look import BadInput
+    from sparkdoctor.nearest import nearest
+
+    families = {check.family for check in checks.values()}
+    for name in (*select, *ignore):
+        if name not in checks and name not in families:
+            near = ", ".join(nearest(name, [*checks, *families]))
+            raise BadInput(f"no check or family is named {name}" + (f"; the nearest are {near}" if near else ""))
+    return [
+        check
+        for name, check in sorted(checks.items())
+        if (not select or _named(name, select)) and not _named(name, ignore)
+    ]
+
+
+def _named(name: str, wanted: tuple[str, ...]) -> bool:
+    return name in wanted or name.split("-", 1)[0] in wanted
+
+
+def _write(path: str, text: str) -> None:
+    from sparkdoctor.look import BadInput
+
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+
+
+def _tell_troubles(troubles: tuple[Trouble, ...]) -> None:
+    for trouble in troubles:
+        click.echo(f"not loaded: {trouble.origin}: {trouble.problem}", err=True)
+
+
+def _progress() -> Callable[[str], None]:
+    """Say on a terminal which probe is being waited for; say nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda probe: None
+    return lambda probe: click.echo(f"waiting for {probe} …", err=True)
+
+
+def _ascii_only() -> bool:
+    try:
+        "✓✗".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return True
+    return False

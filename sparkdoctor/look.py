@@ -1,0 +1,345 @@
+"""Decide what to look at, and look: from arguments to clusters of nodes.
+
+A launch is taken from what was named (compose files, a container, a pid, this shell, snapshots);
+with nothing named, from a compose file in this folder, else from what runs here, else from this
+shell. The header of `check` says which it was.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sparkdoctor.api import Cluster, Node
+from sparkdoctor.facts import Wanted, gather
+from sparkdoctor.host import Data, Host
+from sparkdoctor.launch import seen
+from sparkdoctor.launch.cache import wanted_cache
+from sparkdoctor.launch.compose import LaunchError, ranks, read_compose
+from sparkdoctor.launch.resolve import resolve
+from sparkdoctor.launch.types import Spec
+from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
+from sparkdoctor.system import System
+
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""In the order in which Docker Compose looks for them."""
+
+
+class BadInput(Exception):
+    """An argument or a file that cannot be used; one clear line for the user, exit code 2."""
+
+
+class Ask(Data, frozen=True):
+    """What the user named. Everything may be empty."""
+
+    targets: tuple[str, ...] = ()
+    """Ranks (a folder, a compose file, an .env file) and snapshots."""
+    files: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    shell: bool = False
+    prefixes: tuple[str, ...] = ()
+    """Python environments to look into (folders)."""
+
+
+class Look(Data, frozen=True):
+    """What was found to judge."""
+
+    clusters: tuple[Cluster, ...]
+    """One a launch; nodes in rank order."""
+    chosen: str
+    """Why this launch, for the header; empty when it was named."""
+    slow: tuple[str, ...] = ()
+    """Probes that took more than a few seconds, in words."""
+
+
+Progress = Callable[[str], None]
+
+
+def look(ask: Ask, system: System, environ: Mapping[str, str], progress: Progress = lambda _: None) -> Look:
+    """Find the launches, gather the facts, resolve what each rank will see. Raises BadInput."""
+    snapshots, rank_targets = _sort_targets(ask.targets)
+    rank_specs = [_rank(target, ask, system, environ) for target in rank_targets]
+    if snapshots:
+        _refuse_with_snapshots(ask, bool(rank_specs))
+        return Look(_from_snapshots(snapshots, rank_specs), chosen="")
+    specs, chosen = (rank_specs, "") if rank_specs else _find_specs(ask, system, environ)
+    host, slow = gather_here(system, specs, ask.prefixes, progress)
+    if not specs:
+        specs, chosen = _find_running(ask, host, system, environ)
+    return Look(_clusters_here(specs, host, together=bool(rank_specs)), chosen, slow)
+
+
+def take_snapshot(
+    ask: Ask, system: System, environ: Mapping[str, str], progress: Progress = lambda _: None
+) -> Snapshot:
+    """This machine's facts and every launch found on it: what `collect` writes. Raises BadInput."""
+    specs, _ = _find_specs(ask, system, environ)
+    host, _ = gather_here(system, specs, ask.prefixes, progress)
+    alive = [] if ask.containers or ask.pids else list(seen.running(host))
+    return Snapshot(host, (*alive, *specs) or tuple(_find_running(ask, host, system, environ)[0]))
+
+
+def gather_here(
+    system: System, specs: Sequence[Spec], prefixes: Sequence[str], progress: Progress
+) -> tuple[Host, tuple[str, ...]]:
+    """The facts of this machine, with what these launches ask for beside. Also names slow probes."""
+    caches = {cache for spec in specs if (cache := wanted_cache(spec)) is not None}
+    images = {spec.image.value for spec in specs if spec.image is not None and spec.image.is_known}
+    wanted = Wanted(caches=tuple(sorted(caches)), images=tuple(sorted(images)), prefixes=tuple(prefixes))
+    timings: dict[str, float] = {}
+    host = gather(
+        system, wanted, taken=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), timings=timings, progress=progress
+    )
+    slow = tuple(f"{probe} took {seconds:.1f} s" for probe, seconds in timings.items() if seconds > 3)
+    return host, slow
+
+
+def read_snapshot(path: str) -> Snapshot:
+    """Raises BadInput."""
+    try:
+        return from_json(Path(path).read_bytes(), path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    except SnapshotError as error:
+        raise BadInput(str(error)) from None
+
+
+def is_snapshot_file(path: str) -> bool:
+    """Whether a path names a regular file that claims to be a snapshot. Raises nothing."""
+    try:
+        if not Path(path).is_file():
+            return False
+        with open(path, "rb") as file:
+            return is_snapshot(file.read(200))
+    except OSError:
+        return False
+
+
+def clusters_of(snapshots: Sequence[Snapshot]) -> tuple[Cluster, ...]:
+    """The nodes that snapshots describe, each with the launch that says most about it."""
+    return _from_snapshots(snapshots, [])
+
+
+def _sort_targets(targets: Iterable[str]) -> tuple[list[Snapshot], list[str]]:
+    snapshots, ranks_named = [], []
+    for target in targets:
+        path = Path(target)
+        if not path.exists():
+            raise BadInput(f"{target}: no such file or folder")
+        if path.suffix == ".json" or is_snapshot_file(target):
+            snapshots.append(read_snapshot(target))
+        else:
+            ranks_named.append(target)
+    return snapshots, ranks_named
+
+
+def _refuse_with_snapshots(ask: Ask, ranks_named: bool) -> None:
+    live = [("--container", ask.containers), ("--pid", ask.pids), ("--shell", ask.shell)]
+    for option, given in live:
+        if given:
+            raise BadInput(f"{option} looks at this machine, a snapshot at another: give one or the other")
+    if (ask.files or ask.env_files) and not ranks_named:
+        raise BadInput(
+            "with snapshots, name one compose or .env file for each as a plain argument, not with --file or --env-file"
+        )
+
+
+def _rank(target: str, ask: Ask, system: System, environ: Mapping[str, str]) -> Spec:
+    """The one rank that a folder, a compose file or an .env file describes."""
+    path = Path(target)
+    if path.is_dir():
+        files, env_files = (_compose_in(path),), ()
+    elif path.suffix in (".yaml", ".yml"):
+        files, env_files = (target,), ()
+    else:
+        files, env_files = ask.files or (_compose_in(path.parent, Path(".")),), (target,)
+    specs = _compose(system, files, env_files, ask, environ)
+    if len(specs) != 1:
+        names = ", ".join(spec.service for spec in specs) or "none"
+        raise BadInput(f"{target}: {len(specs)} services serve a model ({names}); name one with --service")
+    return specs[0]
+
+
+def _compose_in(*folders: Path) -> str:
+    for folder in folders:
+        for name in COMPOSE_NAMES:
+            if (folder / name).is_file():
+                return str(folder / name)
+    raise BadInput(f"{folders[0]}: no compose file there (looked for {', '.join(COMPOSE_NAMES)}); name it with --file")
+
+
+def _compose(
+    system: System, files: Sequence[str], env_files: Sequence[str], ask: Ask, environ: Mapping[str, str]
+) -> list[Spec]:
+    try:
+        specs = read_compose(system, files, env_files, profiles=ask.profiles, environ=environ, services=ask.services)
+    except LaunchError as error:
+        raise BadInput(str(error)) from None
+    return list(specs if ask.services else ranks(specs))
+
+
+def _find_specs(ask: Ask, system: System, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
+    """Launches that are in files: those named, else the compose file of this folder."""
+    if ask.files or ask.env_files:
+        files = ask.files or (_compose_in(Path(".")),)
+        specs = _compose(system, files, ask.env_files, ask, environ)
+        if not specs:
+            raise BadInput(f"{', '.join(files)}: no service there serves a model; name one with --service")
+        return specs, ""
+    if ask.containers or ask.pids or ask.shell:
+        return [], ""
+    for name in COMPOSE_NAMES:
+        if Path(name).is_file():
+            return _compose(system, (name,), (), ask, environ), f"{name} is in this folder"
+    return [], ""
+
+
+def _find_running(ask: Ask, host: Host, system: System, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
+    """Launches that run: those named, else all; else this shell if it is set up for one."""
+    if ask.containers or ask.pids:
+        return [*(_container(name, host) for name in ask.containers), *(_process(pid, host) for pid in ask.pids)], ""
+    shell = seen.of_shell(system.environ("self"), host.limits.own)
+    if ask.shell:
+        return [shell], ""
+    if alive := seen.running(host):
+        return list(alive), "it runs here"
+    if any(name.startswith(("NCCL_", "VLLM_")) or name == "MASTER_ADDR" for name in environ):
+        return [shell], "this shell sets NCCL_*, VLLM_* or MASTER_ADDR"
+    return [], ""
+
+
+def _container(name: str, host: Host) -> Spec:
+    containers = host.docker.containers
+    if not containers.is_known:
+        raise BadInput(f"--container {name}: {containers.where}: {containers.problem}")
+    for container in containers.value:
+        if name == container.name or container.id.startswith(name):
+            inside = (
+                [p for p in host.processes.value if p.container == container.id and seen.serves(p)]
+                if host.processes.is_known
+                else []
+            )
+            return (
+                seen.of_process(min(inside, key=lambda p: p.pid), container) if inside else seen.of_container(container)
+            )
+    known = ", ".join(container.name for container in containers.value) or "none"
+    raise BadInput(f"--container {name}: no such container; there are: {known}")
+
+
+def _process(pid: int, host: Host) -> Spec:
+    processes = host.processes
+    if not processes.is_known:
+        raise BadInput(f"--pid {pid}: {processes.where}: {processes.problem}")
+    containers = {c.id: c for c in host.docker.containers.value} if host.docker.containers.is_known else {}
+    for process in processes.value:
+        if process.pid == pid:
+            return seen.of_process(process, containers.get(process.container))
+    known = ", ".join(f"{p.pid} ({p.name})" for p in processes.value if seen.serves(p)) or "none"
+    raise BadInput(f"--pid {pid}: no such model server process; there are: {known}")
+
+
+def _from_snapshots(snapshots: Sequence[Snapshot], rank_specs: Sequence[Spec]) -> tuple[Cluster, ...]:
+    if rank_specs and len(rank_specs) != len(snapshots):
+        raise BadInput(f"{len(rank_specs)} rank files and {len(snapshots)} snapshots: give one snapshot for each rank")
+    nodes = []
+    for at, snapshot in enumerate(snapshots):
+        spec = rank_specs[at] if rank_specs else next(iter(snapshot.specs), None)
+        nodes.append(_node(spec, snapshot.host))
+    return (Cluster(_in_rank_order(_named_apart(nodes))),)
+
+
+def _clusters_here(specs: Sequence[Spec], host: Host, *, together: bool) -> tuple[Cluster, ...]:
+    """Nodes on this machine. Rank files given together are one launch; other launches are apart."""
+    if not specs:
+        return (Cluster((Node(host.name, host),)),)
+    if not together:
+        return tuple(Cluster((_node(spec, host),)) for spec in specs)
+    mine = specs[0] if len(specs) == 1 else _rank_of(host, specs)
+    nodes = [_node(spec, host if spec is mine else None) for spec in specs]
+    return (Cluster(_in_rank_order(_named_apart(nodes))),)
+
+
+def _node(spec: Spec | None, host: Host | None) -> Node:
+    if spec is None:
+        return Node(host.name if host else "?", host)
+    launch = resolve(spec, host)
+    return Node(host.name if host else spec.env_file or spec.source, host, launch)
+
+
+def _rank_of(host: Host, specs: Sequence[Spec]) -> Spec | None:
+    """Which of several ranks runs on this machine: rank 0 if it holds MASTER_ADDR; the only other
+    rank if it shares a network with it; else nobody can tell."""
+    interfaces = host.network.interfaces.value if host.network.interfaces.is_known else ()
+    own = [
+        ipaddress.ip_interface(address)
+        for interface in interfaces
+        if not interface.loopback
+        for address in interface.addresses
+    ]
+    heads = [spec for spec in specs if _rank_number(spec) == 0]
+    others = [spec for spec in specs if (_rank_number(spec) or 0) > 0]
+    for spec in heads:
+        address = _master(spec)
+        if address is not None and any(address == mine.ip for mine in own):
+            return spec
+        if address is not None and len(others) == 1 and any(address in mine.network for mine in own):
+            return others[0]
+    return None
+
+
+def _master(spec: Spec) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    fact = resolve(spec, None).flags.map(lambda flags: flags.get("master-addr"))
+    named = (
+        fact.value
+        if fact.is_known and fact.value is not None
+        else spec.env.value.get("MASTER_ADDR")
+        if spec.env.is_known
+        else None
+    )
+    if named is None or not named.is_known:
+        return None
+    try:
+        return ipaddress.ip_address(named.value)
+    except ValueError:  # a host name: which machine it is, is for the checks to say
+        return None
+
+
+def _rank_number(spec: Spec) -> int | None:
+    flags = resolve(spec, None).flags
+    named = flags.value.get("node-rank") if flags.is_known else None
+    if named is None and spec.env.is_known:
+        named = spec.env.value.get("NODE_RANK")
+    return int(named.value) if named is not None and named.is_known and named.value.isdigit() else None
+
+
+def _in_rank_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    def key(node: Node) -> int:
+        number = _rank_number(node.launch.spec) if node.launch is not None else None
+        return len(nodes) if number is None else number
+
+    return tuple(sorted(nodes, key=key))
+
+
+def _named_apart(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes of one name get a number, so that no message is about "spark, spark"."""
+    names = [node.name for node in nodes]
+    return [
+        Node(
+            f"{node.name}#{names[: at + 1].count(node.name)}" if names.count(node.name) > 1 else node.name,
+            node.host,
+            node.launch,
+        )
+        for at, node in enumerate(nodes)
+    ]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, for the `${X}` of compose files."""
+    return dict(os.environ)

@@ -1,0 +1,56 @@
+"""The answer of `list`: every check, signature and cause, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from rich.text import Text
+
+from sparkdoctor.host import Data
+from sparkdoctor.registry import Registry, Trouble
+from sparkdoctor.render.clean import printable
+
+SCHEMA = "sparkdoctor.list/1"
+
+
+class Entry(Data, frozen=True):
+    name: str
+    kind: Literal["check", "signature", "cause"]
+    severity: str
+    title: str
+    origin: str
+
+
+def entries(registry: Registry) -> Iterator[Entry]:
+    """Checks, then signatures, then causes, each by name."""
+    for name, check in sorted(registry.checks.by_name.items()):
+        yield Entry(name, "check", check.severity.value, check.title, registry.origin[name])
+    for name, signature in sorted(registry.knowledge.signatures.items()):
+        yield Entry(name, "signature", signature.severity, signature.title, registry.origin[name])
+    for name, cause in sorted(registry.knowledge.causes.items()):
+        yield Entry(name, "cause", "", cause.title, registry.origin[name])
+
+
+def lines(listed: Sequence[Entry]) -> Iterator[Text]:
+    """Columns for grep and awk, two blanks apart."""
+    width = max((len(entry.name) for entry in listed), default=0)
+    for entry in listed:
+        origin = "" if entry.origin == "built in" else f"  ({entry.origin})"
+        severity = f"{entry.severity or '-':<7}"
+        yield Text(printable(f"{entry.kind:<9}  {entry.name:<{width}}  {severity}  {entry.title}{origin}"))
+
+
+def document(listed: Iterable[Entry], troubles: Iterable[Trouble]) -> str:
+    from sparkdoctor.render import json
+
+    return json.dump(
+        {
+            "schema": SCHEMA,
+            "entries": [
+                {"name": e.name, "kind": e.kind, "severity": e.severity, "title": e.title, "origin": e.origin}
+                for e in listed
+            ],
+            "not_loaded": [{"origin": trouble.origin, "problem": trouble.problem} for trouble in troubles],
+        }
+    )
