@@ -10,6 +10,15 @@ from sparkdoctor.host import Data, Mount, Software
 Kind = Literal["compose", "container", "process", "shell"]
 
 
+class LaunchError(Exception):
+    """A launch file that cannot be used; one line, `file:line: what is wrong`."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.where = where
+        self.problem = problem
+
+
 class Remark(Data, frozen=True):
     """Something the reader of a launch file wants said: a blank variable, an unknown key."""
 
@@ -34,6 +43,10 @@ class Spec(Data, frozen=True):
     env_file is missing, say) is a fact with that problem."""
     argv: Fact[tuple[str, ...]]
     """The words of the server's command line, shell wrappers (`bash -lc`, `exec`) undone."""
+    places: tuple[str, ...] = ()
+    """Where each word of `argv` is written; empty when all are at the one place of `argv`."""
+    unset: tuple[str, ...] = ()
+    """Variables of the image that the container will not have (`environment: [NAME]` without a value)."""
     service: str = ""
     env_file: str = ""
     """The .env file whose values went in, empty when none."""
