@@ -1,0 +1,316 @@
+"""Knowledge: signatures (what a known line of a log looks like) and causes (what made it).
+
+A knowledge file is TOML with two kinds of flat tables, `[[signature]]` and `[[cause]]`; their keys
+are the fields of Signature and Cause below. Every entry is judged when it is loaded, so that
+nothing half right ever meets a log. To judge files of your own::
+
+    python -m sparkdoctor.signatures FILE.toml ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import re
+import sys
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from sparkdoctor.api import NAME, Certainty, Severity
+from sparkdoctor.host import Data
+from sparkdoctor.patterns import captures, refusal
+
+FILE_SIZE = 1 << 20
+"""Characters that a knowledge file may have."""
+SAMPLE_LENGTH = 2000
+"""Characters that a sample may have."""
+
+
+class KnowledgeError(Exception):
+    """A knowledge file or an entry of it cannot be used."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem
+
+
+class Role(enum.Enum):
+    """What a line says about the failure of the run."""
+
+    CAUSE = "cause"
+    """It is where things went wrong first."""
+    SYMPTOM = "symptom"
+    """It shows how things went wrong, with several possible reasons."""
+    CONSEQUENCE = "consequence"
+    """It only says that something failed before."""
+
+
+class Maturity(enum.Enum):
+    STABLE = "stable"
+    NEW = "new"
+    """Seen by one person, or only read in the source of the program."""
+
+
+class Signature(Data, frozen=True):
+    """One known line of a log."""
+
+    name: str
+    title: str
+    """What it means, as a statement; may use {capture}."""
+    match: str
+    """A regular expression, searched for in a line; sparkdoctor.patterns says which are allowed."""
+    role: Role
+    why: str
+    """What happened, in full; may use {capture}."""
+    refs: tuple[str, ...]
+    """Where it can be checked: the source line that prints it, an issue, a manual."""
+    matches: tuple[str, ...]
+    """Lines that it must match."""
+    ignores: tuple[str, ...]
+    """Lines that look alike and that it must not match."""
+    severity: Severity = Severity.ERROR
+    causes: tuple[str, ...] = ()
+    """Names of checks and causes, most likely first."""
+    explains: tuple[str, ...] = ()
+    """Signatures whose lines follow from this one."""
+    fix: str = ""
+    """What to do when no cause says it better; may use {capture}."""
+    seen_in: tuple[str, ...] = ()
+    """Programs with their versions."""
+    versions: str = ""
+    """Where the message or its cause begins or ends, in words."""
+    status: Maturity = Maturity.STABLE
+
+
+class Cause(Data, frozen=True):
+    """A cause that no check can see."""
+
+    name: str
+    title: str
+    why: str
+    fix: str
+    decide: str
+    """The command that tells whether it is this one."""
+    refs: tuple[str, ...]
+    run: tuple[str, ...] = ()
+    """The commands of the fix, in order."""
+    certainty: Certainty = Certainty.EXACT
+
+
+class Knowledge(Data, frozen=True):
+    """Signatures and causes by name."""
+
+    signatures: dict[str, Signature]
+    causes: dict[str, Cause]
+
+
+T = TypeVar("T", Signature, Cause)
+
+_CAPTURE = re.compile(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`text` with each {capture} replaced; other braces, as in `${HOME}` or `{{.Id}}`, stay."""
+    return _CAPTURE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def load(text: str, origin: str) -> Knowledge:
+    """The entries of one knowledge file; `origin` names it in messages.
+
+    Raises KnowledgeError for the first entry that cannot be used. What entries name in `causes`
+    and `explains` is compared by `merge`, when all of it is known.
+    """
+    knowledge = Knowledge({}, {})
+    for entry in entries(text, origin):
+        if isinstance(entry, KnowledgeError):
+            raise entry
+        if isinstance(entry, Signature):
+            knowledge.signatures[entry.name] = entry
+        else:
+            knowledge.causes[entry.name] = entry
+    return knowledge
+
+
+def merge(parts: Iterable[Knowledge], check_names: Collection[str]) -> Knowledge:
+    """All of it as one. Raises KnowledgeError for a name given twice and for one that means nothing."""
+    parts = list(parts)
+    for problem in disagreements(parts, check_names):
+        raise problem
+    signatures: dict[str, Signature] = {}
+    causes: dict[str, Cause] = {}
+    for part in parts:
+        signatures |= part.signatures
+        causes |= part.causes
+    return Knowledge(signatures, causes)
+
+
+def disagreements(parts: Iterable[Knowledge], check_names: Collection[str]) -> Iterator[KnowledgeError]:
+    """What does not fit together between entries, and between them and the checks."""
+    signatures: dict[str, Signature] = {}
+    decided = set(check_names)
+    taken = set(check_names)
+    for part in parts:
+        for name in (*part.signatures, *part.causes):
+            if name in taken:
+                yield KnowledgeError(name, "the name is given twice; checks, signatures and causes share their names")
+            taken.add(name)
+        signatures |= part.signatures
+        decided.update(part.causes)
+    for signature in signatures.values():
+        where = f"signature {signature.name}"
+        for name in signature.causes:
+            if name not in decided:
+                yield KnowledgeError(where, f"`causes` names no check or cause: {_nearest(name, decided)}")
+        for name in signature.explains:
+            if name not in signatures:
+                yield KnowledgeError(where, f"`explains` names no signature: {_nearest(name, signatures)}")
+    circle = _circle({name: signature.explains for name, signature in signatures.items()})
+    if circle:
+        yield KnowledgeError(f"signature {circle[0]}", f"`explains` goes in a circle: {' explains '.join(circle)}")
+
+
+def entries(text: str, origin: str) -> Iterator[Signature | Cause | KnowledgeError]:
+    """Each entry of a knowledge file, or why it cannot be used."""
+    if len(text) > FILE_SIZE:
+        yield KnowledgeError(origin, f"has {len(text)} characters, {FILE_SIZE} are allowed")
+        return
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        yield KnowledgeError(origin, f"is not TOML: {error}")
+        return
+    taken: set[str] = set()
+    for kind, listed in tables.items():
+        type_ = {"signature": Signature, "cause": Cause}.get(kind)
+        if type_ is None or not isinstance(listed, list):
+            yield KnowledgeError(origin, f"has `{kind}` where only [[signature]] and [[cause]] may stand")
+            continue
+        for number, table in enumerate(listed, 1):
+            if not isinstance(table, dict):
+                yield KnowledgeError(origin, f"has a {kind} that is not a table")
+                continue
+            where = _where(text, origin, kind, table.get("name"), number)
+            try:
+                entry: Signature | Cause = _entry(table, Signature) if type_ is Signature else _entry(table, Cause)
+                if entry.name in taken:
+                    raise ValueError("the name is given twice in this file")
+                taken.add(entry.name)
+                yield entry
+            except ValueError as error:  # msgspec.ValidationError is one
+                yield KnowledgeError(where, str(error))
+
+
+def _entry(table: dict[str, Any], type_: type[T]) -> T:
+    """Raises ValueError with what is wrong with this entry."""
+    fields = msgspec.structs.fields(type_)
+    known = [field.name for field in fields]
+    for key in table:
+        if key not in known:
+            raise ValueError(f"unknown key {_nearest(key, known)}")
+    for field in fields:
+        if field.required and not table.get(field.name):
+            raise ValueError(f"`{field.name}` is missing or empty")
+    entry = msgspec.convert(table, type_)
+    if not NAME.fullmatch(entry.name):
+        raise ValueError(f"the name {entry.name!r} is not lower-case words joined by hyphens")
+    for ref in entry.refs:
+        if not ref.startswith(("https://", "http://")):
+            raise ValueError(f"the reference {ref!r} is not an address")
+    if isinstance(entry, Signature):
+        _judge(entry)
+    return entry
+
+
+def _judge(signature: Signature) -> None:
+    problem = refusal(signature.match)
+    if problem:
+        raise ValueError(f"`match` {problem}")
+    for sample in (*signature.matches, *signature.ignores):
+        if len(sample) > SAMPLE_LENGTH or "\n" in sample:
+            raise ValueError(f"a sample is more than one line of {SAMPLE_LENGTH} characters: {sample[:60]!r}")
+    pattern = re.compile(signature.match)
+    for sample in signature.matches:
+        if not pattern.search(sample):
+            raise ValueError(f"the pattern misses its own sample {sample!r}")
+    for sample in signature.ignores:
+        if pattern.search(sample):
+            raise ValueError(f"the pattern matches a line of `ignores`: {sample!r}")
+    named = captures(signature.match)
+    for key in ("title", "why", "fix"):
+        for name in _CAPTURE.findall(getattr(signature, key)):
+            if name not in named:
+                raise ValueError(f"`{key}` uses {{{name}}}, and the pattern captures no such thing")
+    if not signature.fix and not signature.causes and signature.role is not Role.CONSEQUENCE:
+        raise ValueError("`fix` is missing, and there are no `causes` to give one")
+    if signature.name in signature.explains:
+        raise ValueError("`explains` names the entry itself")
+
+
+def _circle(arrows: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """A way along the arrows that comes back to where it began, empty if there is none.
+
+    Two signatures that explain each other would each be folded under the other, and neither shown.
+    """
+    settled: set[str] = set()
+    for start in arrows:
+        path: list[str] = []
+        stack = [(start, False)]
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                settled.add(path.pop())
+            elif name in path:
+                return [*path[path.index(name) :], name]
+            elif name not in settled:
+                path.append(name)
+                stack.append((name, True))
+                stack += [(other, False) for other in arrows.get(name, ())]
+    return []
+
+
+def _where(text: str, origin: str, kind: str, name: Any, number: int) -> str:
+    if not isinstance(name, str) or not name:
+        return f"{origin}: {kind} number {number}"
+    found = re.search(rf"^\s*name\s*=\s*[\"']{re.escape(name)}[\"']", text, re.MULTILINE)
+    at = f":{text.count(chr(10), 0, found.end()) + 1}" if found else ""
+    return f"{origin}{at}: {kind} {name}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"`{name}`; the nearest is `{near[0]}`" if near else f"`{name}`"
+
+
+def main(paths: list[str]) -> int:
+    """Print what is wrong with these knowledge files, or how many entries they have."""
+    from sparkdoctor.registry import load_checks  # which itself comes here for the knowledge
+
+    parts: list[Knowledge] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = list(entries(file.read(), path))
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: {error}")
+            continue
+        problems += [str(entry) for entry in found if isinstance(entry, KnowledgeError)]
+        parts.append(
+            Knowledge(
+                {entry.name: entry for entry in found if isinstance(entry, Signature)},
+                {entry.name: entry for entry in found if isinstance(entry, Cause)},
+            )
+        )
+    problems += [str(problem) for problem in disagreements(parts, load_checks().by_name)]
+    print(f"{sum(len(part.signatures) for part in parts)} signatures, {sum(len(part.causes) for part in parts)} causes")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
