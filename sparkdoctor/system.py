@@ -12,17 +12,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
+import msgspec
+
 from sparkdoctor import archive
 from sparkdoctor.fact import Fact, unread
-from sparkdoctor.host import Space
+from sparkdoctor.host import Data, Space
 from sparkdoctor.secrets import clean_argv, clean_env, clean_text
 
-Door = Literal["file", "folder", "link", "space", "access", "environ", "cmdline", "command", "docker", "netlink",
-               "nvml", "verbs", "processes", "sysconf"]  # fmt: skip
+Door = Literal["file", "folder", "link", "head", "layer", "space", "access", "environ", "cmdline", "command", "docker",
+               "netlink", "nvml", "verbs", "processes", "sysconf"]  # fmt: skip
 
 COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
     "nft": (("nft", "--json", "list", "ruleset"), 5.0),
@@ -30,8 +33,30 @@ COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
 }
 """The only commands that are ever run, by name, with their time limit in seconds."""
 
-MAX_FILE = 8 << 20
-"""Bytes; a larger file in /proc, /sys or /etc is not what we think it is."""
+MAX_FILE = 32 << 20
+"""Bytes; the largest files ever wanted are weight indexes of some 10 MiB."""
+
+
+class Head(Data, frozen=True):
+    """The size of a file in bytes and its first HEAD bytes."""
+
+    size: int
+    start: bytes
+
+
+HEAD = 64
+
+
+class Layer(Data, frozen=True):
+    """What one overlay layer has in a folder."""
+
+    names: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    """Whiteouts: names of lower layers that are gone."""
+    links: tuple[str, ...] = ()
+    """Symbolic links; not among `names`."""
+    opaque: bool = False
+    """Whether it hides the same folder of all lower layers."""
 
 
 class System(ABC):
@@ -52,6 +77,19 @@ class System(ABC):
     def link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as written."""
         return self.ask("link", path)
+
+    def head(self, path: str) -> Fact[Head]:
+        """Size and beginning of a file, links followed."""
+
+        def parse(text: str) -> Head:
+            size, start = text.split(" ")
+            return Head(int(size), bytes.fromhex(start))
+
+        return self.ask("head", path).map(parse)
+
+    def layer(self, root: str, folder: str) -> Fact[Layer]:
+        """What the overlay layer at `root` has in `folder`."""
+        return self._json("layer", f"{root} {folder}").map(lambda answer: msgspec.convert(answer, Layer))
 
     def space(self, path: str) -> Fact[Space]:
         """Size and free bytes of the file system at `path` (statvfs)."""
@@ -125,17 +163,24 @@ class Live(System):
             case "file":
                 return self._file(subject)
             case "folder":
-                return "\n".join(sorted(os.listdir(self._root + subject)))
+                return "\n".join(sorted(os.listdir(self._at(subject))))
             case "link":
-                return os.readlink(self._root + subject)
+                return os.readlink(self._at(subject))
+            case "head":
+                with open(self._at(subject), "rb", buffering=0) as file:
+                    return f"{os.fstat(file.fileno()).st_size} {file.read(HEAD).hex()}"
+            case "layer":
+                from sparkdoctor.doors import overlay
+
+                return overlay.ask(self._root, *subject.split(" "))
             case "space":
-                stat = os.statvfs(self._root + subject)
+                stat = os.statvfs(self._at(subject))
                 return f"{stat.f_blocks * stat.f_frsize} {stat.f_bavail * stat.f_frsize}"
             case "access":
                 return "".join(
                     letter
                     for letter, mode in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK))
-                    if os.access(self._root + subject, mode)
+                    if os.access(self._at(subject), mode)
                 )
             case "environ":
                 pairs = (
@@ -170,11 +215,20 @@ class Live(System):
             case "sysconf":
                 return str(os.sysconf(subject))
 
+    def _at(self, path: str) -> str:
+        """Where a path of that machine lies here. What a container links to is looked for in the container."""
+        container = re.match(r"/proc/\d+/root(?=/)", path)
+        if container is None:
+            return self._root + path
+        from sparkdoctor.doors import inside
+
+        return inside.resolve(self._root + container[0], path[container.end() :])
+
     def _file(self, path: str) -> str:
         # Small pieces: /proc/sys answers ENOMEM to a read whose buffer is larger than it may allocate.
         pieces = []
         left = MAX_FILE
-        with open(self._root + path, "rb", buffering=0) as file:
+        with open(self._at(path), "rb", buffering=0) as file:
             while piece := file.read(1 << 16):
                 pieces.append(piece)
                 left -= len(piece)
@@ -256,8 +310,10 @@ class DoorClosed(Exception):
 def place(door: Door, subject: str) -> str:
     """How a person would look at the same thing: the `where` of an answer."""
     match door:
-        case "file" | "folder" | "link" | "access":
+        case "file" | "folder" | "link" | "head" | "access":
             return subject
+        case "layer":
+            return "".join(subject.split(" "))
         case "space":
             return f"df {subject}"
         case "environ" | "cmdline":

@@ -1,0 +1,68 @@
+"""Network interfaces, their addresses and the routes, as rtnetlink tells them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sparkdoctor.fact import Fact, unread
+from sparkdoctor.host import Data, Interface, Network, Route
+from sparkdoctor.system import System
+
+
+class Link(Data, frozen=True):
+    """A link as the door `netlink links` lists it."""
+
+    index: int
+    name: str
+    flags: int
+    """IFF_* of <linux/if.h>."""
+    mtu: int
+
+
+class Address(Data, frozen=True):
+    """An address as the door `netlink addresses` lists it."""
+
+    index: int
+    address: str
+    """CIDR form."""
+
+
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
+
+
+def network(system: System) -> Network:
+    """Interfaces in ifindex order with their addresses and speeds, and the IPv4 routes of the main table."""
+    return Network(
+        interfaces=_interfaces(system),
+        routes=system.netlink("routes").map(lambda answer: msgspec.convert(answer, tuple[Route, ...])),
+    )
+
+
+def _interfaces(system: System) -> Fact[tuple[Interface, ...]]:
+    links = system.netlink("links").map(lambda answer: msgspec.convert(answer, tuple[Link, ...]))
+    addresses = system.netlink("addresses").map(lambda answer: msgspec.convert(answer, tuple[Address, ...]))
+    if not addresses.is_known:
+        return unread(addresses.where, addresses.problem)
+    return links.map(
+        lambda links: tuple(
+            Interface(
+                name=link.name,
+                index=link.index,
+                up=bool(link.flags & IFF_UP),
+                running=bool(link.flags & IFF_RUNNING),
+                mtu=link.mtu,
+                addresses=tuple(entry.address for entry in addresses.value if entry.index == link.index),
+                speed=system.read(f"/sys/class/net/{link.name}/speed").map(parse_speed),
+                loopback=bool(link.flags & IFF_LOOPBACK),
+            )
+            for link in sorted(links, key=lambda link: link.index)
+        )
+    ).at("ip address")
+
+
+def parse_speed(text: str) -> int:
+    """Mb/s. The kernel prints -1 for a speed it does not know (SPEED_UNKNOWN, linux/ethtool.h)."""
+    speed = int(text)
+    if speed < 0:
+        raise ValueError(f"the driver does not know it ({speed})")
+    return speed
