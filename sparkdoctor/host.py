@@ -116,10 +116,22 @@ class Route(Data, frozen=True):
     gateway: str = ""
 
 
+class Listener(Data, frozen=True):
+    """A TCP socket that waits for connections."""
+
+    port: int
+    address: str
+    """`0.0.0.0` or `::` when it listens on every address."""
+
+
 class Network(Data, frozen=True):
     interfaces: Fact[tuple[Interface, ...]]
     """In ifindex order."""
     routes: Fact[tuple[Route, ...]]
+    listening: Fact[tuple[Listener, ...]] = Fact("", problem="not read")
+    """TCP sockets in state LISTEN, /proc/net/tcp and /proc/net/tcp6; in port order."""
+    hosts: Fact[dict[str, tuple[str, ...]]] = Fact("", problem="not read")
+    """/etc/hosts: name to addresses, in the file's order."""
 
 
 class Gid(Data, frozen=True):
@@ -290,6 +302,8 @@ class Software(Data, frozen=True):
     """Requires-Dist of the distribution vllm, as written."""
     vllm_env: Fact[tuple[str, ...]]
     """The VLLM_* names that the vllm/envs.py of this environment knows."""
+    moe_backends: Fact[tuple[str, ...]] = Fact("", problem="not read")
+    """The values that `--moe-backend` takes: the Literal MoEBackend of its vllm/config/kernel.py."""
 
 
 class ModelCache(Data, frozen=True):
