@@ -1,0 +1,1 @@
+"""Logs: read them in any form, find known lines in them."""

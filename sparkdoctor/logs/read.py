@@ -1,0 +1,218 @@
+"""Read logs as blocks of whole lines, in bounded memory, whatever comes in.
+
+A log may be of any size, in UTF-8 or (with a byte order mark) UTF-16 or UTF-32, compressed, full of
+colours and progress bars, or not a log at all. What cannot be read is one LogError with one line.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+import re
+import shlex
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import IO, BinaryIO, NamedTuple, cast
+
+STDIN = "-"
+BLOCK = 1 << 20
+"""Bytes that are read at once, and the longest piece of a line that is looked at as one."""
+OVERLAP = 4096
+"""Bytes that two pieces of one overlong line have in common, so that a message at the cut is seen whole."""
+HEAD = 16
+"""Bytes needed to tell what kind of file it is."""
+
+_BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""All but tab, newline and carriage return; the second half is U+0080 to U+009F."""
+
+# ECMA-48: control sequences, control strings with their end, and escapes of two or three characters.
+# A control string without an end is not taken away: it could hide the rest of the line.
+_ESCAPES = re.compile(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\xc2\x9b[0-?]*[ -/]*[@-~]"
+    rb"|\x1b[\]PX^_][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)"
+    rb"|\x1b[ -/]*[0-~]"
+)
+
+
+class LogError(Exception):
+    """A log that cannot be read, or not to its end. What was read before stays good."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class Block(NamedTuple):
+    """Some whole lines, or one piece of an overlong line.
+
+    UTF-8, perhaps with undecodable bytes; without escape sequences and without control characters
+    other than tab, carriage return and newline.
+    """
+
+    first: int
+    """The number of its first line, from 1."""
+    data: bytes
+
+
+Read = Callable[[int], bytes]
+"""At most so many bytes, none at the end; does not wait for more than one."""
+
+
+def read_log(path: str, stdin: BinaryIO | None = None) -> Iterator[Block]:
+    """The blocks of one log; `-` is standard input. Raises LogError, at once or on the way."""
+    try:
+        with closing(_open(path, stdin)) as file:
+            yield from _blocks(path, _plain(path, _reader(file)))
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise LogError(path, f"the compressed data are damaged or cut off: {error}") from error
+    except OSError as error:
+        raise LogError(path, _words(error)) from error
+
+
+def _open(path: str, stdin: BinaryIO | None) -> IO[bytes]:
+    if path == STDIN:
+        source = stdin or (sys.stdin.buffer if sys.stdin is not None else None)
+        if source is None:
+            raise LogError(path, "there is no standard input")
+        return cast(IO[bytes], _Borrowed(source))
+    quoted = shlex.quote(path)
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL in the name
+        raise LogError(path, str(error)) from error
+    passed = path == "/dev/stdin" or path.startswith(("/dev/fd/", "/proc/self/fd/"))
+    if stat.S_ISDIR(mode):
+        raise LogError(path, f"is a folder; name the logs in it: sparkdoctor explain {quoted}/*.log")
+    if stat.S_ISFIFO(mode) and not passed:
+        raise LogError(path, f"is a FIFO, which could wait for ever; read it as: sparkdoctor explain - < {quoted}")
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or passed):
+        raise LogError(path, "is a device or a socket, not a log")
+    return open(path, "rb", buffering=0)
+
+
+class _Borrowed:
+    """Standard input: read like a file, and left open."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.read = getattr(source, "read1", source.read)
+
+    def close(self) -> None:
+        pass
+
+
+def _words(error: OSError) -> str:
+    known = {
+        FileNotFoundError: "does not exist",
+        PermissionError: "may not be read by this user (permission denied)",
+        IsADirectoryError: "is a folder",
+    }
+    return known.get(type(error)) or f"cannot be read: {error.strerror or error}"
+
+
+def _reader(file: IO[bytes]) -> Read:
+    """`file.read` that gives at least HEAD bytes at first, unless there are fewer."""
+    head = b""
+    while len(head) < HEAD and (more := file.read(BLOCK)):
+        head += more
+    waiting = [head]
+    return lambda size: waiting.pop() if waiting else file.read(size)
+
+
+def _plain(path: str, read: Read) -> Iterator[bytes]:
+    """The text in pieces of any size, decompressed and in UTF-8."""
+    head = read(BLOCK)
+    if not head:
+        raise LogError(path, "is empty" if path != STDIN else "nothing came in")
+    if head.startswith(_ZSTD):
+        raise LogError(path, f"is compressed with zstd; use: zstd -dc {shlex.quote(path)} | sparkdoctor explain -")
+    unpack = _unpacker(head)
+    if unpack is not None:
+        read = unpack(_Pushed(head, read))
+        head = read(BLOCK)
+        if not head:
+            raise LogError(path, "is empty once decompressed")
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            decode = codecs.getincrementaldecoder(encoding)(errors="replace").decode
+            while head:
+                yield decode(head.removeprefix(mark)).encode()
+                mark, head = b"", read(BLOCK)
+            yield decode(b"", True).encode()
+            return
+    _refuse_binary(path, head)
+    head = head.removeprefix(codecs.BOM_UTF8)
+    while head:
+        yield head
+        head = read(BLOCK)
+
+
+def _refuse_binary(path: str, head: bytes) -> None:
+    """Raises LogError when there is a NUL byte, which no log begins with."""
+    nuls = head.count(0)
+    if not nuls:
+        return
+    for encoding, offset in (("UTF-16LE", 1), ("UTF-16BE", 0)):
+        if path != STDIN and head[offset::2].count(0) == nuls > len(head) // 4:
+            use = f"iconv -f {encoding} -t UTF-8 {shlex.quote(path)} | sparkdoctor explain -"
+            raise LogError(path, f"looks like {encoding} without a byte order mark; use: {use}")
+    raise LogError(path, f"is binary, not a log (a NUL byte at offset {head.index(0)})")
+
+
+class _Pushed:
+    """A reader with bytes given back to it; what the decompressors of the standard library read from."""
+
+    def __init__(self, head: bytes, read: Read) -> None:
+        self._head = head
+        self._read = read
+
+    def read(self, size: int = BLOCK) -> bytes:
+        if self._head:
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._read(size)
+
+
+def _unpacker(head: bytes) -> Callable[[_Pushed], Read] | None:
+    if head.startswith(_GZIP):
+        return lambda source: gzip.GzipFile(fileobj=cast(IO[bytes], source), mode="rb").read1
+    if head.startswith(_BZIP2) and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return lambda source: bz2.BZ2File(cast(IO[bytes], source)).read1
+    if head.startswith(_XZ):
+        return lambda source: lzma.LZMAFile(cast(IO[bytes], source)).read1
+    return None
+
+
+def _blocks(path: str, pieces: Iterator[bytes]) -> Iterator[Block]:
+    number = 1
+    carry = b""
+    for piece in pieces:
+        carry += piece
+        cut = carry.rfind(b"\n") + 1
+        if cut:
+            yield Block(number, _printing(carry[:cut]))
+            number += carry.count(b"\n", 0, cut)
+            carry = carry[cut:]
+        while len(carry) >= BLOCK:
+            yield Block(number, _printing(carry[:BLOCK]))
+            carry = carry[BLOCK - OVERLAP :]
+    if carry:
+        yield Block(number, _printing(carry))
+
+
+def _printing(data: bytes) -> bytes:
+    return _CONTROLS.sub(b"", _ESCAPES.sub(b"", data)) if _CONTROLS.search(data) else data
