@@ -119,7 +119,7 @@ def check(
     with _answering(as_json, "sparkdoctor.check/1"):
         found = load_checks()
         chosen = _selected(found.by_name, select, ignore)
-        seen = look(_ask((*snapshots, *targets), **named), _system(root, machine), _environ(machine), _progress())
+        seen = look(_ask((*snapshots, *targets), **named), _system(root, machine), _environ(machine))
         results = [result for cluster in seen.clusters for result in run_checks(chosen, cluster)]
         code = exit_code(
             results, fail_on=Severity(fail_on), allow_unknown=allow_unknown, incomplete=bool(found.troubles)
@@ -180,7 +180,6 @@ def explain(
             system=_system(root, machine),
             environ=_environ(machine),
             here=here or machine is not None,
-            progress=_progress(),
         )
     _tell_troubles(answer.troubles)
     for problem in answer.unread:
@@ -211,7 +210,7 @@ def collect(output: str, record: str | None, root: str, machine: str | None, **n
     with _answering(False, ""):
         system = _system(root, machine)
         recording = Recording(system)
-        snapshot = take_snapshot(_ask((), **named), recording, _environ(machine), _progress())
+        snapshot = take_snapshot(_ask((), **named), recording, _environ(machine))
         if record:
             _write(record, recording.text())
         _write(output, to_json(snapshot))
@@ -339,13 +338,6 @@ def _write(path: str, text: str) -> None:
 def _tell_troubles(troubles: tuple[Trouble, ...]) -> None:
     for trouble in troubles:
         click.echo(f"not loaded: {trouble.origin}: {trouble.problem}", err=True)
-
-
-def _progress() -> Callable[[str], None]:
-    """Say on a terminal which probe is being waited for; say nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda probe: None
-    return lambda probe: click.echo(f"waiting for {probe} …", err=True)
 
 
 def _ascii_only() -> bool:

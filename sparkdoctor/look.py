@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
-from sparkdoctor.facts import Wanted, gather
+from sparkdoctor.facts import CachedModel, Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
 from sparkdoctor.launch.cache import wanted_cache
-from sparkdoctor.launch.compose import LaunchError, ranks, read_compose
+from sparkdoctor.launch.compose import ranks, read_compose
 from sparkdoctor.launch.resolve import resolve
-from sparkdoctor.launch.types import Spec
+from sparkdoctor.launch.types import LaunchError, Spec
 from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
 from sparkdoctor.system import System
 
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 """In the order in which Docker Compose looks for them."""
+
+
+SLOW = 3.0
+"""Seconds after which a probe is named."""
 
 
 class BadInput(Exception):
@@ -59,10 +62,7 @@ class Look(Data, frozen=True):
     """Probes that took more than a few seconds, in words."""
 
 
-Progress = Callable[[str], None]
-
-
-def look(ask: Ask, system: System, environ: Mapping[str, str], progress: Progress = lambda _: None) -> Look:
+def look(ask: Ask, system: System, environ: Mapping[str, str]) -> Look:
     """Find the launches, gather the facts, resolve what each rank will see. Raises BadInput."""
     snapshots, rank_targets = _sort_targets(ask.targets)
     rank_specs = [_rank(target, ask, system, environ) for target in rank_targets]
@@ -70,35 +70,37 @@ def look(ask: Ask, system: System, environ: Mapping[str, str], progress: Progres
         _refuse_with_snapshots(ask, bool(rank_specs))
         return Look(_from_snapshots(snapshots, rank_specs), chosen="")
     specs, chosen = (rank_specs, "") if rank_specs else _find_specs(ask, system, environ)
-    host, slow = gather_here(system, specs, ask.prefixes, progress)
+    host, slow = gather_here(system, specs, ask.prefixes)
     if not specs:
         specs, chosen = _find_running(ask, host, system, environ)
     return Look(_clusters_here(specs, host, together=bool(rank_specs)), chosen, slow)
 
 
-def take_snapshot(
-    ask: Ask, system: System, environ: Mapping[str, str], progress: Progress = lambda _: None
-) -> Snapshot:
+def take_snapshot(ask: Ask, system: System, environ: Mapping[str, str]) -> Snapshot:
     """This machine's facts and every launch found on it: what `collect` writes. Raises BadInput."""
     specs, _ = _find_specs(ask, system, environ)
-    host, _ = gather_here(system, specs, ask.prefixes, progress)
+    host, _ = gather_here(system, specs, ask.prefixes)
     alive = [] if ask.containers or ask.pids else list(seen.running(host))
     return Snapshot(host, (*alive, *specs) or tuple(_find_running(ask, host, system, environ)[0]))
 
 
-def gather_here(
-    system: System, specs: Sequence[Spec], prefixes: Sequence[str], progress: Progress
-) -> tuple[Host, tuple[str, ...]]:
+def gather_here(system: System, specs: Sequence[Spec], prefixes: Sequence[str]) -> tuple[Host, tuple[str, ...]]:
     """The facts of this machine, with what these launches ask for beside. Also names slow probes."""
-    caches = {cache for spec in specs if (cache := wanted_cache(spec)) is not None}
+    models = {model for spec in specs if (model := wanted_cache(spec)) is not None}
     images = {spec.image.value for spec in specs if spec.image is not None and spec.image.is_known}
-    wanted = Wanted(caches=tuple(sorted(caches)), images=tuple(sorted(images)), prefixes=tuple(prefixes))
-    timings: dict[str, float] = {}
-    host = gather(
-        system, wanted, taken=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), timings=timings, progress=progress
+    wanted = Wanted(
+        models=tuple(CachedModel(hub, model) for hub, model in sorted(models)),
+        images=tuple(sorted(images)),
+        prefixes=tuple(prefixes),
     )
-    slow = tuple(f"{probe} took {seconds:.1f} s" for probe, seconds in timings.items() if seconds > 3)
-    return host, slow
+    slow: list[str] = []
+
+    def done(probe: str, seconds: float) -> None:
+        if seconds > SLOW:
+            slow.append(f"the {probe} probe took {seconds:.1f} s")
+
+    host = gather(system, wanted, done=done)
+    return host, tuple(slow)
 
 
 def read_snapshot(path: str) -> Snapshot:
