@@ -1,0 +1,264 @@
+"""From hits to diagnoses: what came first, what followed, and which cause the facts of the machines leave.
+
+Pure: logs go in as hits, machines as a Cluster of facts, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+
+from sparkdoctor.api import Check, Cluster, Fix, Node, Seen, Severity
+from sparkdoctor.host import Data
+from sparkdoctor.logs.match import Hit
+from sparkdoctor.logs.scan import Line
+from sparkdoctor.manual import advice
+from sparkdoctor.run import Result, Status, examine
+from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill
+
+EVIDENCE_A_FILE = 3
+EVIDENCE = 12
+"""Lines that are kept as evidence of one signature; the others are counted."""
+
+
+class Verdict(enum.Enum):
+    CONFIRMED = "confirmed"
+    RULED_OUT = "ruled-out"
+    OPEN = "open"
+    """The facts at hand do not decide."""
+
+
+class Candidate(Data, frozen=True, omit_defaults=False):
+    """A possible cause, and what the facts say about it."""
+
+    name: str
+    title: str
+    verdict: Verdict
+    message: str
+    """The finding that confirms it, or why it is open; empty when it is ruled out."""
+    on: tuple[str, ...]
+    """The nodes whose facts decided."""
+    seen: tuple[Seen, ...]
+    fix: Fix | None
+    decide: str
+    """The command that decides, empty when it is decided."""
+
+
+class Follower(Data, frozen=True, omit_defaults=False):
+    """A signature whose lines follow from the diagnosis."""
+
+    name: str
+    title: str
+    count: int
+    evidence: tuple[Line, ...]
+
+
+class Diagnosis(Data, frozen=True, omit_defaults=False):
+    """One signature that was found, with its causes in the order of likelihood."""
+
+    name: str
+    title: str
+    role: Role
+    severity: Severity
+    cause: str | None
+    """The first of `causes` that is not ruled out; the signature itself when it has none; None when all are ruled out."""
+    why: str
+    causes: tuple[Candidate, ...]
+    fix: Fix | None
+    """Of the confirmed cause, else the signature's own, else of the most likely open cause."""
+    evidence: tuple[Line, ...]
+    count: int
+    """Lines that matched."""
+    follows: tuple[Follower, ...]
+    refs: tuple[str, ...]
+
+
+def diagnose(
+    hits: Iterable[Hit], knowledge: Knowledge, checks: Mapping[str, Check], cluster: Cluster | None
+) -> list[Diagnosis]:
+    """Diagnoses in rank order: the first is where to begin.
+
+    `cluster`: the machines whose facts decide between causes, None when there are none at hand.
+    Errors stand before warnings and notes; then confirmed causes, open ones, symptoms and
+    consequences; then the order of the logs. A line that an earlier one explains stands under it.
+    """
+    groups = _grouped(hits, knowledge.signatures)
+    courts = _Court(knowledge, checks, cluster)
+    causes = {name: courts.judge(group.signature) for name, group in groups.items()}
+    leaders = _leaders(groups)
+    ranked = sorted((groups[name] for name in groups if name not in leaders), key=lambda g: _rank(g, causes[g.name]))
+    return [
+        _diagnosis(group, causes[group.name], [groups[name] for name, lead in leaders.items() if lead == group.name])
+        for group in ranked
+    ]
+
+
+class _Group:
+    """All hits of one signature: counted, a few kept."""
+
+    def __init__(self, signature: Signature, order: int, first: Hit) -> None:
+        self.signature = signature
+        self.order = order
+        self.count = 0
+        self.captures = first.captures
+        self.first: dict[str, int] = {}
+        self.evidence: list[Line] = []
+        self._kept: dict[str, int] = {}
+
+    @property
+    def name(self) -> str:
+        return self.signature.name
+
+    @property
+    def title(self) -> str:
+        return fill(self.signature.title, self.captures)
+
+    def add(self, hit: Hit) -> None:
+        self.count += 1
+        self.first.setdefault(hit.file, hit.line)
+        kept = self._kept.get(hit.file, 0)
+        if kept < EVIDENCE_A_FILE and len(self.evidence) < EVIDENCE:
+            self._kept[hit.file] = kept + 1
+            self.evidence.append(Line(hit.file, hit.line, hit.text))
+
+    def may_precede(self, other: _Group) -> bool:
+        """Whether some line of this could stand before some line of the other. Files are not compared by time."""
+        return any(
+            mine != theirs or self.first[mine] <= other.first[theirs] for mine in self.first for theirs in other.first
+        )
+
+
+def _grouped(hits: Iterable[Hit], signatures: Mapping[str, Signature]) -> dict[str, _Group]:
+    groups: dict[str, _Group] = {}
+    for hit in hits:
+        if hit.signature not in groups:
+            groups[hit.signature] = _Group(signatures[hit.signature], len(groups), hit)
+        groups[hit.signature].add(hit)
+    return groups
+
+
+def _leaders(groups: Mapping[str, _Group]) -> dict[str, str]:
+    """Of each signature that another explains, the one under which it stands: itself explained by none."""
+    direct: dict[str, str] = {}
+    for leader in groups.values():
+        for name in leader.signature.explains:
+            if name in groups and name not in direct and leader.may_precede(groups[name]):
+                direct[name] = leader.name
+    roots = {name: _root(name, direct) for name in direct}
+    initiating = [
+        group
+        for name, group in groups.items()
+        if name not in roots and group.signature.role is Role.CAUSE and group.signature.severity is Severity.ERROR
+    ]
+    for name, group in groups.items():
+        if name not in roots and group.signature.role is Role.CONSEQUENCE:
+            before = [leader.name for leader in initiating if leader.may_precede(group)]
+            if before:
+                roots[name] = before[0]
+    return {name: roots.get(root, root) for name, root in roots.items()}
+
+
+def _root(name: str, direct: Mapping[str, str]) -> str:
+    while name in direct:
+        name = direct[name]
+    return name
+
+
+class _Court:
+    """Judges each cause once, whatever the number of signatures that name it."""
+
+    def __init__(self, knowledge: Knowledge, checks: Mapping[str, Check], cluster: Cluster | None) -> None:
+        self._knowledge = knowledge
+        self._checks = checks
+        self._cluster = cluster
+        self._settled: dict[str, Candidate] = {}
+
+    def judge(self, signature: Signature) -> tuple[Candidate, ...]:
+        """Its causes: confirmed, open, ruled out, each group in the signature's own order."""
+        for name in signature.causes:
+            if name not in self._settled:
+                check = self._checks.get(name)
+                self._settled[name] = _of_check(check, self._cluster) if check else _of_cause(self._causes[name])
+        order = [Verdict.CONFIRMED, Verdict.OPEN, Verdict.RULED_OUT]
+        return tuple(sorted((self._settled[n] for n in signature.causes), key=lambda c: order.index(c.verdict)))
+
+    @property
+    def _causes(self) -> Mapping[str, Cause]:
+        return self._knowledge.causes
+
+
+def _of_cause(cause: Cause) -> Candidate:
+    fix = Fix(cause.fix.strip(), run=cause.run, certainty=cause.certainty)
+    return Candidate(cause.name, cause.title, Verdict.OPEN, "no check can see it", (), (), fix, cause.decide)
+
+
+def _of_check(check: Check, cluster: Cluster | None) -> Candidate:
+    decide = f"sparkdoctor check --select {check.name}"
+    if cluster is None or not cluster.nodes:
+        return _open(check, "no machine was looked at", (), (), decide)
+    targets: Sequence[Node | Cluster] = cluster.nodes if check.scope is Node else (cluster,)
+    results = [examine(check, target) for target in targets]
+    failed = [result for result in results if result.status is Status.FAILED]
+    if failed:
+        findings = [finding for result in failed for finding in result.findings]
+        return Candidate(
+            check.name,
+            check.title,
+            Verdict.CONFIRMED,
+            "; ".join(dict.fromkeys(finding.message for finding in findings)),
+            _nodes(failed),
+            tuple(seen for finding in findings for seen in finding.seen),
+            findings[0].fix,
+            "",
+        )
+    passed = [result for result in results if result.status is Status.PASSED]
+    seen = tuple(seen for result in passed for seen in result.seen)
+    if len(passed) == len(results):
+        return Candidate(check.name, check.title, Verdict.RULED_OUT, "", _nodes(passed), seen, None, "")
+    blind = [result for result in results if result.status is not Status.PASSED]
+    reason = "; ".join(dict.fromkeys(f"{', '.join(result.on)}: {result.reason}" for result in blind))
+    return _open(check, reason, _nodes(passed), seen, decide)
+
+
+def _open(check: Check, message: str, on: tuple[str, ...], seen: tuple[Seen, ...], decide: str) -> Candidate:
+    return Candidate(check.name, check.title, Verdict.OPEN, message, on, seen, advice(check), decide)
+
+
+def _nodes(results: Iterable[Result]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(node for result in results for node in result.on))
+
+
+_SEVERITY = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
+
+
+def _rank(group: _Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
+    confirmed = bool(causes) and causes[0].verdict is Verdict.CONFIRMED
+    excluded = bool(causes) and causes[0].verdict is Verdict.RULED_OUT
+    role = group.signature.role
+    if role is Role.CAUSE:
+        certain = confirmed or not causes  # a line without causes is its own proof
+        place = 0 if certain else 3 if excluded else 1
+    else:
+        place = 2 if confirmed else 4 if role is Role.SYMPTOM else 5
+    return _SEVERITY.index(group.signature.severity), place, group.order
+
+
+def _diagnosis(group: _Group, causes: tuple[Candidate, ...], followers: Iterable[_Group]) -> Diagnosis:
+    signature = group.signature
+    first = next((cause for cause in causes if cause.verdict is not Verdict.RULED_OUT), None)
+    own = Fix(fill(signature.fix, group.captures).strip()) if signature.fix else None
+    confirmed = first is not None and first.verdict is Verdict.CONFIRMED
+    return Diagnosis(
+        name=signature.name,
+        title=group.title,
+        role=signature.role,
+        severity=signature.severity,
+        cause=first.name if first else None if causes else signature.name,
+        why=fill(signature.why, group.captures).strip(),
+        causes=causes,
+        fix=first.fix if first and confirmed else own or (first.fix if first else None),
+        evidence=tuple(group.evidence),
+        count=group.count,
+        follows=tuple(Follower(g.name, g.title, g.count, tuple(g.evidence)) for g in followers),
+        refs=signature.refs,
+    )
