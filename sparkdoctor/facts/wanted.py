@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from sparkdoctor.host import Data
+from sparkdoctor.launch.types import CachedModel
 
-
-class CachedModel(Data, frozen=True):
-    """A model and where it should lie."""
-
-    hub: str
-    """The hub folder on this machine (`$HF_HOME/hub` seen from outside a container)."""
-    model: str
-    """`deepseek-ai/DeepSeek-V4-Flash`, or the absolute path of a folder on this machine."""
-    revision: str = "main"
-    """A branch, tag or commit."""
+__all__ = ["CachedModel", "Wanted"]
 
 
 class Wanted(Data, frozen=True):

@@ -91,3 +91,14 @@ class Launch(Data, frozen=True):
     an empty string. The model is `model`."""
     software: Software | None = None
     """None: nothing is known of the Python environment it will run in."""
+
+
+class CachedModel(Data, frozen=True):
+    """A model and where it should lie."""
+
+    hub: str
+    """The hub folder on this machine (`$HF_HOME/hub` seen from outside a container)."""
+    model: str
+    """`deepseek-ai/DeepSeek-V4-Flash`, or the absolute path of a folder on this machine."""
+    revision: str = "main"
+    """A branch, tag or commit."""
