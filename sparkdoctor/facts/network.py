@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sparkdoctor.fact import Fact, unread
+from sparkdoctor.facts import names
 from sparkdoctor.host import Data, Interface, Network, Route
 from sparkdoctor.system import System
 
@@ -31,10 +32,12 @@ IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 
 
 def network(system: System) -> Network:
-    """Interfaces in ifindex order with their addresses and speeds, and the IPv4 routes of the main table."""
+    """Interfaces in ifindex order with their addresses and speeds, the IPv4 routes of the main table, listeners."""
     return Network(
         interfaces=_interfaces(system),
         routes=system.netlink("routes").map(lambda answer: msgspec.convert(answer, tuple[Route, ...])),
+        listening=names.listening(system),
+        hosts=names.hosts(system),
     )
 
 

@@ -60,7 +60,7 @@ def software(system: System, wanted: Wanted) -> tuple[Software, ...]:
 def not_seen(key: str, where: str, problem: str, *, absent: bool = False) -> Software:
     """An environment of which nothing could be read."""
     missing = unread(where, problem, absent=absent)
-    return Software(key, packages=missing, requires=missing, vllm_env=missing)
+    return Software(key, packages=missing, requires=missing, vllm_env=missing, moe_backends=missing)
 
 
 def _environment(system: System, key: str) -> Software:
@@ -204,7 +204,8 @@ def _software(tree: Tree, title: str, key: str, site: Site) -> Software:
             },
         ),
         requires=requires,
-        vllm_env=_vllm_env(tree, site),
+        vllm_env=_vllm_file(tree, site, "envs.py").map(parse_envs),
+        moe_backends=_vllm_file(tree, site, "config/kernel.py").map(parse_moe_backends),
     )
 
 
@@ -222,17 +223,17 @@ def _required_name(line: str) -> str:
         return ""
 
 
-def _vllm_env(tree: Tree, site: Site) -> Fact[tuple[str, ...]]:
-    """From vllm/envs.py beside its dist-info, or where a development install says its source is (PEP 610)."""
+def _vllm_file(tree: Tree, site: Site, name: str) -> Fact[str]:
+    """A file of vllm's, beside its dist-info or where a development install says its source is (PEP 610)."""
     if "vllm" not in site.installed:
         return unread(" ".join(site.folders), "vllm is not installed there", absent=True)
     info = site.installed["vllm"][1]
-    source = tree.read(f"{info.rsplit('/', 1)[0]}/vllm/envs.py")
+    source = tree.read(f"{info.rsplit('/', 1)[0]}/vllm/{name}")
     if source.absent:
         editable = tree.read(f"{info}/direct_url.json").map(parse_direct_url)
         if editable.is_known:
-            source = tree.read(f"{editable.value}/vllm/envs.py")
-    return source.map(parse_envs)
+            source = tree.read(f"{editable.value}/vllm/{name}")
+    return source
 
 
 def parse_direct_url(text: str) -> str:
@@ -253,3 +254,11 @@ def parse_envs(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError("no VLLM_* name stands in it")
     return names
+
+
+def parse_moe_backends(text: str) -> tuple[str, ...]:
+    """The words of `MoEBackend = Literal[...]` in vllm/config/kernel.py, in its order."""
+    literal = re.search(r"^MoEBackend\s*=\s*Literal\[([^\]]*)\]", text, re.MULTILINE)
+    if not literal:
+        raise ValueError("no Literal MoEBackend stands in it")
+    return tuple(re.findall(r"""["']([a-z0-9_]+)["']""", literal[1]))
