@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sparkdoctor import __version__
@@ -11,7 +12,7 @@ from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.host import Data, Host
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Ending, Logs
-from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
+from sparkdoctor.look import Ask, BadInput, clusters_of, is_snapshot_file, look, read_snapshot
 from sparkdoctor.manual import NoSuchName
 from sparkdoctor.manual import manual as manual_of
 from sparkdoctor.registry import Trouble, load_registry
@@ -60,7 +61,8 @@ def explain(
     registry = load_registry()
     logs = Logs(files, Matcher(registry.knowledge.signatures.values()))
     hits = list(logs.hits())
-    cluster, facts = None, "no log line that a cause could be judged for"
+    cluster: Cluster | None = None
+    facts = "no line whose causes a machine's facts could decide"
     if nodes:
         cluster, facts = nodes[0], f"judged by the facts of {', '.join(node.name for node in nodes[0].nodes)}"
     elif any(registry.knowledge.signatures[hit.signature].causes for hit in hits):
@@ -110,10 +112,6 @@ def manual(name: str) -> Manual | None:
 
     Raises BadInput for a bare word that is neither a name nor an existing path.
     """
-    from pathlib import Path
-
-    from sparkdoctor.look import BadInput
-
     if name == "-" or "/" in name:
         return None
     registry = load_registry()

@@ -1,9 +1,9 @@
 """The Python API: what the commands do, as calls that print nothing.
 
-    >>> import sparkdoctor
-    >>> results = sparkdoctor.check(files=["compose.yaml"])
-    >>> sparkdoctor.exit_code(results)
-    <Exit.OK: 0>
+>>> import sparkdoctor
+>>> results = sparkdoctor.check(files=["compose.yaml"])
+>>> sparkdoctor.exit_code(results)
+<Exit.OK: 0>
 """
 
 from __future__ import annotations

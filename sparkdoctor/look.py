@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
-from sparkdoctor.facts import CachedModel, Wanted, gather
+from sparkdoctor.facts import Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
 from sparkdoctor.launch.cache import wanted_cache
@@ -89,7 +89,7 @@ def gather_here(system: System, specs: Sequence[Spec], prefixes: Sequence[str]) 
     models = {model for spec in specs if (model := wanted_cache(spec)) is not None}
     images = {spec.image.value for spec in specs if spec.image is not None and spec.image.is_known}
     wanted = Wanted(
-        models=tuple(CachedModel(hub, model) for hub, model in sorted(models)),
+        models=tuple(sorted(models, key=lambda model: (model.hub, model.model))),
         images=tuple(sorted(images)),
         prefixes=tuple(prefixes),
     )
@@ -156,6 +156,8 @@ def _refuse_with_snapshots(ask: Ask, ranks_named: bool) -> None:
 def _rank(target: str, ask: Ask, system: System, environ: Mapping[str, str]) -> Spec:
     """The one rank that a folder, a compose file or an .env file describes."""
     path = Path(target)
+    files: tuple[str, ...]
+    env_files: tuple[str, ...]
     if path.is_dir():
         files, env_files = (_compose_in(path),), ()
     elif path.suffix in (".yaml", ".yml"):

@@ -27,7 +27,7 @@ def entries(registry: Registry) -> Iterator[Entry]:
     for name, check in sorted(registry.checks.by_name.items()):
         yield Entry(name, "check", check.severity.value, check.title, registry.origin[name])
     for name, signature in sorted(registry.knowledge.signatures.items()):
-        yield Entry(name, "signature", signature.severity, signature.title, registry.origin[name])
+        yield Entry(name, "signature", signature.severity.value, signature.title, registry.origin[name])
     for name, cause in sorted(registry.knowledge.causes.items()):
         yield Entry(name, "cause", "", cause.title, registry.origin[name])
 

@@ -77,7 +77,14 @@ CASES: dict[str, Case] = {
 def run(case: Case, port: int) -> str:
     """The log of all ranks together, in the order of their lines' arrival, then the exit codes."""
     programs, settings, world = case
-    env = {**os.environ, "NCCL_DEBUG": "INFO", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), **settings}
+    env = {
+        **os.environ,
+        "NCCL_DEBUG": "INFO",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(world),
+        **settings,
+    }
     holder = None
     if "PORT_TAKEN" in settings:
         holder = socket.socket()
@@ -89,7 +96,12 @@ def run(case: Case, port: int) -> str:
         for rank, program in enumerate(programs)
     ]
     os.close(write)
-    watch = threading.Timer(LIMIT, lambda: [rank.kill() for rank in ranks])
+
+    def give_up() -> None:
+        for rank in ranks:
+            rank.kill()
+
+    watch = threading.Timer(LIMIT, give_up)
     watch.start()
     with os.fdopen(read, "rb") as pipe:
         log = pipe.read().decode("utf-8", "replace")
