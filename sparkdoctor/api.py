@@ -47,7 +47,7 @@ class Certainty(enum.Enum):
     """It helps often, not always."""
 
 
-class Seen(Data, frozen=True):
+class Seen(Data, frozen=True, omit_defaults=False):
     """One piece of evidence."""
 
     what: str
@@ -56,7 +56,7 @@ class Seen(Data, frozen=True):
     wanted: str = ""
 
 
-class Fix(Data, frozen=True):
+class Fix(Data, frozen=True, omit_defaults=False):
     """What to do about a finding; sparkdoctor prints it and never runs it."""
 
     do: str

@@ -6,7 +6,10 @@ Pure: logs go in as hits, machines as a Cluster of facts, and nothing is printed
 from __future__ import annotations
 
 import enum
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from sparkdoctor.api import Check, Cluster, Fix, Node, Seen, Severity
 from sparkdoctor.host import Data
@@ -19,6 +22,8 @@ from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill
 EVIDENCE_A_FILE = 3
 EVIDENCE = 12
 """Lines that are kept as evidence of one signature; the others are counted."""
+PEERS = 8
+"""Nodes whose logs are asked for by name."""
 
 
 class Verdict(enum.Enum):
@@ -53,6 +58,14 @@ class Follower(Data, frozen=True, omit_defaults=False):
     evidence: tuple[Line, ...]
 
 
+class Missing(Data, frozen=True, omit_defaults=False):
+    """The cause is not in the files at hand."""
+
+    statement: str
+    get: tuple[str, ...]
+    """Commands that bring the logs in which it may be."""
+
+
 class Diagnosis(Data, frozen=True, omit_defaults=False):
     """One signature that was found, with its causes in the order of likelihood."""
 
@@ -71,6 +84,8 @@ class Diagnosis(Data, frozen=True, omit_defaults=False):
     """Lines that matched."""
     follows: tuple[Follower, ...]
     refs: tuple[str, ...]
+    missing: Missing | None = None
+    """Given with the first diagnosis when none of them is where it began."""
 
 
 def diagnose(
@@ -87,10 +102,12 @@ def diagnose(
     causes = {name: courts.judge(group.signature) for name, group in groups.items()}
     leaders = _leaders(groups)
     ranked = sorted((groups[name] for name in groups if name not in leaders), key=lambda g: _rank(g, causes[g.name]))
-    return [
+    diagnoses = [
         _diagnosis(group, causes[group.name], [groups[name] for name, lead in leaders.items() if lead == group.name])
         for group in ranked
     ]
+    missing = _missing(diagnoses, cluster)
+    return [msgspec.structs.replace(diagnoses[0], missing=missing), *diagnoses[1:]] if missing else diagnoses
 
 
 class _Group:
@@ -114,7 +131,7 @@ class _Group:
         return fill(self.signature.title, self.captures)
 
     def add(self, hit: Hit) -> None:
-        self.count += 1
+        self.count += hit.count
         self.first.setdefault(hit.file, hit.line)
         kept = self._kept.get(hit.file, 0)
         if kept < EVIDENCE_A_FILE and len(self.evidence) < EVIDENCE:
@@ -262,3 +279,41 @@ def _diagnosis(group: _Group, causes: tuple[Candidate, ...], followers: Iterable
         follows=tuple(Follower(g.name, g.title, g.count, tuple(g.evidence)) for g in followers),
         refs=signature.refs,
     )
+
+
+def _missing(diagnoses: Sequence[Diagnosis], cluster: Cluster | None) -> Missing | None:
+    """Said when errors were found and none of them is where it began."""
+    errors = [diagnosis for diagnosis in diagnoses if diagnosis.severity is Severity.ERROR]
+    began = any(
+        diagnosis.role is Role.CAUSE or any(cause.verdict is Verdict.CONFIRMED for cause in diagnosis.causes)
+        for diagnosis in errors
+    )
+    if began or not errors:
+        return None
+    only = "only consequences" if all(error.role is Role.CONSEQUENCE for error in errors) else "only symptoms"
+    return Missing(
+        f"these files show {only} ({', '.join(error.name for error in errors)}); what failed first is not in them:"
+        " get the whole log of every rank, from its start, and the kernel's",
+        _commands(cluster),
+    )
+
+
+def _commands(cluster: Cluster | None) -> tuple[str, ...]:
+    kernel = "journalctl --dmesg --boot --no-pager"
+    if cluster is None or not cluster.nodes:
+        return ("docker logs --timestamps <container> > rank<N>.log 2>&1", f"{kernel} > kernel<N>.log")
+    commands = []
+    for node in cluster.nodes[:PEERS]:
+        name = shlex.quote(node.name)
+        commands.append(f"ssh {name} {shlex.quote(_logs_of(node))} > {name}.log 2>&1")
+        commands.append(f"ssh {name} {kernel} > {name}-kernel.log")
+    return tuple(commands)
+
+
+def _logs_of(node: Node) -> str:
+    spec = node.launch.spec if node.launch is not None else None
+    if spec is not None and spec.kind == "compose":
+        return f"docker compose -f {shlex.quote(spec.source)} logs --timestamps --no-color {shlex.quote(spec.service)}"
+    if spec is not None and spec.kind == "container":
+        return f"docker logs --timestamps {shlex.quote(spec.source)}"
+    return "docker logs --timestamps <container>"

@@ -35,6 +35,8 @@ class Hit(Data, frozen=True):
     text: str
     """The part of the line that matched, without control characters; of an overlong line one window."""
     captures: dict[str, str]
+    count: int = 1
+    """Lines that it stands for: more than this one when there were too many to keep."""
 
 
 class Candidate(NamedTuple):

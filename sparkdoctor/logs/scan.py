@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import BinaryIO
+
+import msgspec
 
 from sparkdoctor.host import Data
 from sparkdoctor.logs.match import Hit, Matcher, windows
 from sparkdoctor.logs.read import STDIN, Block, LogError, read_log
 from sparkdoctor.patterns import WINDOW
 
+KEPT = 100
+"""Hits of one signature that are kept of one log; one more stands for all others."""
 ENDING_LINES = 5
 """Lines that are shown of a log which nothing known explains."""
 LOOK_BACK = 5000
@@ -54,14 +58,26 @@ class Logs:
         """One for each log of which something could be read."""
 
     def hits(self) -> Iterator[Hit]:
-        """Raises nothing: a log that cannot be read becomes a problem, and the others are read."""
+        """In the order of the logs; at most KEPT + 1 of one signature in one log.
+
+        Raises nothing: a log that cannot be read becomes a problem, and the others are read.
+        """
         for path in self._paths:
             name = "stdin" if path == STDIN else path
             last: deque[Block] = deque(maxlen=2)
+            counts: Counter[str] = Counter()
+            others: dict[str, Hit] = {}
             try:
-                yield from self._matcher.scan(_remembered(read_log(path, self._stdin), last), name)
+                for hit in self._matcher.scan(_remembered(read_log(path, self._stdin), last), name):
+                    counts[hit.signature] += 1
+                    if counts[hit.signature] <= KEPT:
+                        yield hit
+                    else:
+                        others[hit.signature] = hit
             except LogError as error:
                 self.problems.append(error)
+            for signature, hit in others.items():
+                yield msgspec.structs.replace(hit, count=counts[signature] - KEPT)
             if last:
                 self.endings.append(_ending(name, last))
 

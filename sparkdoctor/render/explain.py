@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from sparkdoctor.api import Fix, Seen, Severity
 from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Verdict
-from sparkdoctor.explanation import Explanation, Missing, Unknown
-from sparkdoctor.logs.scan import Line
+from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
 from sparkdoctor.render.text import FIX_WORD, STYLE, evidence
 from sparkdoctor.signatures import Role
+
+if TYPE_CHECKING:
+    from sparkdoctor.explaining import Answer
 
 FILES = 4
 """Files of which a line is shown when not all are asked for."""
@@ -26,31 +29,19 @@ _VERDICT = {
 }
 
 
-def render_explain(explanation: Explanation, *, width: int, verbose: bool = False) -> Iterator[Text]:
-    """All but the files that could not be read, which are `unread`. `width`: columns for evidence and prose."""
-    diagnoses = explanation.diagnoses
-    began = any(d.role is Role.CAUSE and d.severity is Severity.ERROR for d in diagnoses)
-    for number, diagnosis in enumerate(diagnoses):
-        if number:
-            yield Text("")
+def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iterator[Text]:
+    """All but the files that could not be read. `width`: columns for evidence and prose."""
+    diagnoses = answer.diagnoses
+    errors = [diagnosis for diagnosis in diagnoses if diagnosis.severity is Severity.ERROR]
+    began = any(diagnosis.role is Role.CAUSE for diagnosis in errors)
+    for diagnosis in diagnoses:
         brief = began and diagnosis.role is not Role.CAUSE and not verbose
         yield from _diagnosis(diagnosis, width, verbose, brief)
-    if explanation.missing is not None:
         yield Text("")
-        yield from _missing(explanation.missing, width)
-    if explanation.unknown is not None:
-        if diagnoses:
-            yield Text("")
-        yield from _unknown(explanation.unknown, bool(diagnoses), width)
+    if not errors:
+        yield from _unknown([end for end in answer.endings if end.error_like or not diagnoses], answer.tried, width)
     if diagnoses:
-        yield Text("")
-        yield Text(printable(_closing(diagnoses)))
-
-
-def render_unread(explanation: Explanation) -> Iterator[Text]:
-    """One line for each file that could not be read; belongs on standard error."""
-    for unread in explanation.unread:
-        yield Text(printable(f"{unread.file}: {unread.problem}"))
+        yield from _closing(answer, width)
 
 
 def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> Iterator[Text]:
@@ -67,6 +58,9 @@ def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> 
     for ref in diagnosis.refs if verbose else diagnosis.refs[:1]:
         yield Text(f"   see: {printable(ref)}")
     yield from _follows(diagnosis.follows, width, verbose)
+    if diagnosis.missing is not None:
+        yield from _labelled("missing", "bold yellow", diagnosis.missing.statement, width)
+        yield from (Text(f"          {printable(command)}") for command in diagnosis.missing.get)
 
 
 def _head(word: str, style: str, name: str, title: str) -> Text:
@@ -152,24 +146,19 @@ def _follows(followers: Sequence[Follower], width: int, verbose: bool) -> Iterat
     yield from _labelled("follows", "cyan", f"{lines} ({titles})  -v shows them", width)
 
 
-def _missing(missing: Missing, width: int) -> Iterator[Text]:
-    yield from (Text(printable(line)) for line in prose(missing.statement, "", width))
-    yield from (Text(f"  {printable(command)}") for command in missing.get)
-
-
-def _unknown(unknown: Unknown, something: bool, width: int) -> Iterator[Text]:
-    names = ", ".join(ending.file for ending in unknown.endings)
-    if something:
-        statement = f"none of the {unknown.tried} known signatures explains an error in {names}"
-    else:
-        statement = f"none of the {unknown.tried} known signatures matches {names}"
+def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text]:
+    if not endings:
+        return
+    names = ", ".join(ending.file for ending in endings)
+    statement = f"none of the {tried} known signatures explains how {names} end{'s' if len(endings) == 1 else ''}"
     yield from (Text(printable(line)) for line in prose(statement, "", width))
-    for ending in unknown.endings:
+    for ending in endings:
         yield Text(
             "the last lines that look like errors:" if ending.error_like else "no line looks like an error; the last:"
         )
         yield from _lines(ending.lines, width)
     yield Text("a failure that is not known yet is worth a report, with these lines")
+    yield Text("")
 
 
 def _lines(lines: Iterable[Line], width: int) -> Iterator[Text]:
@@ -178,8 +167,12 @@ def _lines(lines: Iterable[Line], width: int) -> Iterator[Text]:
         yield Text(place + cut_left(printable(line.text.strip()), max(40, width - len(place))))
 
 
-def _closing(diagnoses: Sequence[Diagnosis]) -> str:
-    count = len(diagnoses)
-    name = diagnoses[0].cause or diagnoses[0].name
-    begin = f" Begin with {diagnoses[0].name}." if count > 1 else ""
-    return f"{count} diagnos{'es' if count > 1 else 'is'}.{begin} Why and how, at length: sparkdoctor explain {name}"
+def _closing(answer: Answer, width: int) -> Iterator[Text]:
+    first, count = answer.diagnoses[0], len(answer.diagnoses)
+    words = f"{count} diagnos{'es' if count > 1 else 'is'}"
+    if count > 1:
+        words += f", begin with {first.name}"
+    if any(diagnosis.causes for diagnosis in answer.diagnoses):
+        words += f"; {answer.facts}"
+    yield from (Text(printable(line)) for line in prose(words, "", width))
+    yield Text(f"Why and how, at length: sparkdoctor explain {printable(first.cause or first.name)}")
