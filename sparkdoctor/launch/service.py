@@ -1,0 +1,230 @@
+"""The settings of one compose service that a rank will notice, as typed facts.
+
+Short and long forms follow the Compose specification (05-services.md) and compose-go v2.13.0
+(transform/, format/volume.go, types/bytes.go, loader/interpolate.go for strings where a number or
+boolean is wanted).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from sparkdoctor.fact import Fact
+from sparkdoctor.host import UNLIMITED, Mount
+from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, want_table, want_text
+from sparkdoctor.launch.types import LaunchError
+
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+) ?(?:(?P<unit>[kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+_POWERS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
+_CDI = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")
+"""`vendor.com/class=name`; container-orchestrated-devices/container-device-interface pkg/parser."""
+_TRUE = {"true", "y", "yes", "on"}
+_FALSE = {"false", "n", "no", "off"}
+_GPU = {"gpu", "nvidia", "compute"}
+
+
+def text(service: Table, key: str) -> Fact[str] | None:
+    node = service.get(key)
+    if node is None:
+        return None
+    scalar = want_text(node, key)
+    return Fact(scalar.where, scalar.text, over=scalar.over)
+
+
+def boolean(service: Table, key: str) -> Fact[bool] | None:
+    node = service.get(key)
+    if node is None:
+        return None
+    scalar = want_text(node, key)
+    word = scalar.text.lower()
+    if word not in _TRUE | _FALSE:
+        raise LaunchError(scalar.where, f"`{key}` must be true or false, and this is `{scalar.text}`")
+    return Fact(scalar.where, word in _TRUE, over=scalar.over)
+
+
+def texts(service: Table, key: str) -> Fact[tuple[str, ...]] | None:
+    node = service.get(key)
+    if node is None:
+        return None
+    return Fact(node.where, tuple(want_text(item, key).text for item in _list(node, key)))
+
+
+def memlock(service: Table) -> Fact[int] | None:
+    """The soft limit of `ulimits.memlock` in bytes, or UNLIMITED."""
+    limits = service.get("ulimits")
+    if limits is None:
+        return None
+    node = want_table(limits, "ulimits").get("memlock")
+    if isinstance(node, Table):
+        what, node = "ulimits.memlock.soft", node.get("soft")
+    else:
+        what = "ulimits.memlock"
+    if node is None:
+        return None
+    scalar = want_text(node, what)
+    try:
+        count = int(scalar.text)
+    except ValueError:
+        raise LaunchError(
+            scalar.where, f"`{what}` must be a number of bytes or -1, and this is `{scalar.text}`"
+        ) from None
+    return Fact(scalar.where, UNLIMITED if count < 0 else count, over=scalar.over)
+
+
+def shm_size(service: Table) -> Fact[int] | None:
+    """Bytes; None also for 0, with which Docker uses its default."""
+    if (tmpfs := _shm_tmpfs(service)) is not None:
+        return tmpfs
+    node = service.get("shm_size")
+    if node is None:
+        return None
+    scalar = want_text(node, "shm_size")
+    count = size(scalar)
+    return Fact(scalar.where, count, over=scalar.over) if count else None
+
+
+def size(scalar: Scalar) -> int:
+    """Bytes of `64gb`, `1.5 GiB`, `67108864`: powers of 1024 (docker/go-units RAMInBytes). Raises LaunchError."""
+    match = _SIZE.fullmatch(scalar.text)
+    if match is None:
+        raise LaunchError(scalar.where, f"`{scalar.text}` is no size; write it like `64gb`")
+    return int(float(match["number"]) * (1 << _POWERS[match["unit"].lower()] if match["unit"] else 1))
+
+
+def devices(service: Table) -> Fact[tuple[str, ...]] | None:
+    """Device paths in the container; CDI names are no paths."""
+    node = service.get("devices")
+    if node is None:
+        return None
+    return Fact(node.where, tuple(path for _, path in _device_paths(node) if not _CDI.fullmatch(path)))
+
+
+def gpus(service: Table) -> Fact[bool] | None:
+    """Whether the service asks for GPUs, in any of the ways there are; None when it does not speak of them."""
+    node = service.get("gpus")
+    if isinstance(node, Scalar):
+        return Fact(node.where, True)
+    if isinstance(node, Listing) and node.items:
+        return Fact(node.where, any(_wanted(item) for item in node.items))
+    if (asked := next(_reservations(service), None)) is not None:
+        return Fact(asked.where, _wanted(asked))
+    runtime = service.get("runtime")
+    if isinstance(runtime, Scalar) and runtime.text == "nvidia":
+        return Fact(runtime.where, True)
+    listed = service.get("devices")
+    for item, path in _device_paths(listed) if listed is not None else ():
+        if _CDI.fullmatch(path) and path.startswith("nvidia.com/gpu="):
+            return Fact(item.where, True)
+    return None
+
+
+def mounts(service: Table, home: str) -> Fact[tuple[Mount, ...]] | None:
+    """Bind mounts with an absolute source, volumes by name, `tmpfs` for a tmpfs."""
+    node = service.get("volumes")
+    found = [_mount(item, home) for item in _list(node, "volumes")] if node is not None else []
+    memory = service.get("tmpfs")
+    for item in _list(memory, "tmpfs") if memory is not None else ():
+        found.append(Mount("tmpfs", _clean(want_text(item, "tmpfs").text.split(":")[0])))
+    where = node if node is not None else memory
+    return Fact(where.where, tuple(found)) if where is not None else None
+
+
+def _list(node: Node, what: str) -> tuple[Node, ...]:
+    if isinstance(node, Listing):
+        return node.items
+    if isinstance(node, Scalar):
+        return (node,)
+    raise LaunchError(node.where, f"`{what}` must be a list, and this is {kind(node)}")
+
+
+def _device_paths(node: Node) -> Iterator[tuple[Node, str]]:
+    for item in _list(node, "devices"):
+        if isinstance(item, Table):
+            target = item.get("target") or item.get("source")
+            if target is None:
+                raise LaunchError(item.where, "this device has neither `source` nor `target`")
+            yield item, want_text(target, "devices.target").text
+        else:
+            entry = want_text(item, "devices").text
+            parts = entry.split(":")
+            yield item, entry if _CDI.fullmatch(entry) or len(parts) == 1 else parts[1]
+
+
+def _reservations(service: Table) -> Iterator[Table]:
+    node: Node | None = service
+    for key in ("deploy", "resources", "reservations", "devices"):
+        node = node.get(key) if isinstance(node, Table) else None
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Table):
+            driver, capabilities = item.get("driver"), item.get("capabilities")
+            asked = (
+                {scalar.text for scalar in capabilities.items if isinstance(scalar, Scalar)}
+                if isinstance(capabilities, Listing)
+                else set()
+            )
+            if asked & _GPU or (isinstance(driver, Scalar) and driver.text == "nvidia"):
+                yield item
+
+
+def _wanted(item: Node) -> bool:
+    """A device request without `count` asks for all."""
+    count = item.get("count") if isinstance(item, Table) else None
+    return not (isinstance(count, Scalar) and count.text == "0")
+
+
+def _mount(item: Node, home: str) -> Mount:
+    if isinstance(item, Scalar):
+        source, target, options = _split_volume(item)
+        return Mount(_source(item, source, home) if source else "", _clean(target), "ro" in options.split(","))
+    table = want_table(item, "volumes")
+    goal = table.get("target")
+    if goal is None:
+        raise LaunchError(table.where, "this volume has no `target`")
+    into = _clean(want_text(goal, "volumes.target").text)
+    how = table.get("type")
+    if isinstance(how, Scalar) and how.text == "tmpfs":
+        return Mount("tmpfs", into)
+    origin, only = table.get("source"), boolean(table, "read_only")
+    name = want_text(origin, "volumes.source") if origin is not None else None
+    bind = isinstance(how, Scalar) and how.text == "bind"
+    path = "" if name is None else path_of(name, home) if bind else name.text
+    return Mount(path, into, only.value if only is not None else False)
+
+
+def _split_volume(item: Scalar) -> tuple[str, str, str]:
+    parts = item.text.split(":")
+    if "" in parts or len(parts) > 3:
+        raise LaunchError(item.where, f"`{item.text}` is no volume; write it like `/on/host:/in/container:ro`")
+    if len(parts) == 1:
+        return "", parts[0], ""
+    return parts[0], parts[1], parts[2] if len(parts) == 3 else ""
+
+
+def _source(item: Scalar, source: str, home: str) -> str:
+    if not source.startswith((".", "/", "~")):
+        return source
+    return path_of(Scalar(file=item.file, line=item.line, folder=item.folder, value=source), home)
+
+
+def _clean(target: str) -> str:
+    return posixpath.normpath(target) if target else target
+
+
+def _shm_tmpfs(service: Table) -> Fact[int] | None:
+    """The size of a tmpfs that the service mounts at /dev/shm itself, when it names one."""
+    volumes = service.get("volumes")
+    for item in volumes.items if isinstance(volumes, Listing) else ():
+        if isinstance(item, Table) and _mount(item, "") == Mount("tmpfs", "/dev/shm"):
+            options = item.get("tmpfs")
+            asked = options.get("size") if isinstance(options, Table) else None
+            if isinstance(asked, Scalar):
+                return Fact(asked.where, size(asked))
+    memory = service.get("tmpfs")
+    for item in _list(memory, "tmpfs") if memory is not None else ():
+        path, _, words = want_text(item, "tmpfs").text.partition(":")
+        for word in words.split(","):
+            if _clean(path) == "/dev/shm" and word.startswith("size="):
+                return Fact(item.where, size(Scalar(file=item.file, line=item.line, value=word[5:])))
+    return None
