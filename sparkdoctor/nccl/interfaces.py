@@ -97,9 +97,10 @@ def bootstrap_interface(
     text = env["NCCL_COMM_ID"]
     remote = comm_id_address(text, found)
     if remote is None:
-        why = ("Net : string is null",) if len(text) < 2 else ()
+        form = "[IPv6]:port" if text.startswith("[") else "<IPv4_or_hostname>:<port>"
+        why = "Net : string is null" if len(text) < 2 else f"Net : No valid {form} pair found"
         wanted = "please use format: <ipv4>:<port> or [<ipv6>]:<port> or <hostname>:<port>"
-        return None, (*why, f"Invalid NCCL_COMM_ID, {wanted}")
+        return None, (why, f"Invalid NCCL_COMM_ID, {wanted}")
     beside = same_subnet(remote, found)
     return (beside, ()) if beside else (None, ("NET/Socket : No usable listening interface found",))
 
@@ -132,8 +133,7 @@ def comm_id_address(text: str, interfaces: Iterable[Interface]) -> Address | Non
         except ValueError:
             # inet_pton fails unnoticed and leaves an address that nobody has set.
             raise CannotTell("NCCL_COMM_ID", f"`{ip}` is no IPv6 address, so what NCCL does is undefined") from None
-    tokens = parse_names(text, 1).tokens
-    host = tokens[0].name if tokens and text[0] not in "^=" else ""
+    host = next((entry.split(":")[0] for entry in text.split(",") if entry and entry[0] != ":"), "")
     if not host:
         return None
     try:

@@ -158,3 +158,15 @@ def test_the_bootstrap_takes_the_first_of_what_the_socket_transport_takes(machin
     env = {"NCCL_SOCKET_IFNAME": spec}
     every = find_interfaces(machine, env)
     assert bootstrap_interface(machine, env)[0] == (every[0] if every else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[fd00::9:1", "Net : No valid [IPv6]:port pair found"),
+        (":5000", "Net : No valid <IPv4_or_hostname>:<port> pair found"),
+        ("1", "Net : string is null"),
+    ],
+)
+def test_why_a_comm_id_is_refused(text: str, why: str) -> None:
+    assert bootstrap_interface(SPARK, {"NCCL_COMM_ID": text})[1][0] == why
