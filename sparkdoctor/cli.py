@@ -165,14 +165,17 @@ def explain(
     Given the name of a check, a signature or a cause, print its manual. A name is tried
     before a path: write ./NAME for a file of that name.
     """
-    from sparkdoctor import explaining
+    with _answering(as_json, "sparkdoctor.manual/1"):
+        if len(what) == 1:
+            from sparkdoctor.naming import SCHEMA, manual_of
 
-    with _answering(as_json, explaining.SCHEMA):
-        manual = explaining.manual(what[0]) if len(what) == 1 else None
-    if manual is not None:
-        click.echo(explaining.manual_json(manual) if as_json else manual.text)
-        return
-    with _answering(as_json, explaining.SCHEMA):
+            text = manual_of(what[0])
+            if text is not None:
+                click.echo(_json({"schema": SCHEMA, "name": what[0], "text": text}) if as_json else text, nl=as_json)
+                return
+    with _answering(as_json, "sparkdoctor.explain/1"):
+        from sparkdoctor import explaining
+
         answer = explaining.explain(
             what,
             snapshots,
@@ -261,7 +264,7 @@ class _answering:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, click.ClickException | SystemExit):
             return
-        from sparkdoctor.look import BadInput
+        from sparkdoctor.errors import BadInput
         from sparkdoctor.registry import Clash
         from sparkdoctor.signatures import KnowledgeError
 
@@ -269,10 +272,16 @@ class _answering:
             if self.as_json:
                 from sparkdoctor.render import json
 
-                click.echo(json.dump(json.error_document(self.schema, str(error))))
+                click.echo(_json(json.error_document(self.schema, str(error))))
             _stop(str(error))
         if isinstance(error, BrokenPipeError):
             sys.exit(0)
+
+
+def _json(document: Any) -> str:
+    from sparkdoctor.render import json
+
+    return json.dump(document)
 
 
 def _stop(problem: str) -> NoReturn:
@@ -287,7 +296,7 @@ def _ask(targets: tuple[str, ...], **named: Any) -> Ask:
 
 
 def _system(root: str, machine: str | None) -> Any:
-    from sparkdoctor.look import BadInput
+    from sparkdoctor.errors import BadInput
     from sparkdoctor.system import Live, Recorded
 
     if machine is None:
@@ -304,7 +313,7 @@ def _environ(machine: str | None) -> dict[str, str]:
 
 
 def _selected(checks: dict[str, Any], select: tuple[str, ...], ignore: tuple[str, ...]) -> list[Any]:
-    from sparkdoctor.look import BadInput
+    from sparkdoctor.errors import BadInput
     from sparkdoctor.nearest import nearest
 
     families = {check.family for check in checks.values()}
@@ -324,7 +333,7 @@ def _named(name: str, wanted: tuple[str, ...]) -> bool:
 
 
 def _write(path: str, text: str) -> None:
-    from sparkdoctor.look import BadInput
+    from sparkdoctor.errors import BadInput
 
     if path == "-":
         click.echo(text, nl=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sparkdoctor import __version__
@@ -12,15 +11,12 @@ from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.host import Data, Host
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Ending, Logs
-from sparkdoctor.look import Ask, BadInput, clusters_of, is_snapshot_file, look, read_snapshot
-from sparkdoctor.manual import NoSuchName
-from sparkdoctor.manual import manual as manual_of
+from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
 from sparkdoctor.registry import Trouble, load_registry
 from sparkdoctor.run import Exit
 from sparkdoctor.system import System
 
 SCHEMA = "sparkdoctor.explain/1"
-MANUAL_SCHEMA = "sparkdoctor.manual/1"
 
 
 class Answer(Data, frozen=True):
@@ -100,33 +96,6 @@ def runs_models(host: Host) -> bool:
         or any("GB10" in gpu.name.value for gpu in gpus if gpu.name.is_known)
         or bool(host.rdma.hcas.is_known and host.rdma.hcas.value)
     )
-
-
-class Manual(Data, frozen=True):
-    name: str
-    text: str
-
-
-def manual(name: str) -> Manual | None:
-    """The manual of a check, signature or cause; None when the word is a path instead.
-
-    Raises BadInput for a bare word that is neither a name nor an existing path.
-    """
-    if name == "-" or "/" in name:
-        return None
-    registry = load_registry()
-    try:
-        return Manual(name, manual_of(name, registry.checks.by_name, registry.knowledge))
-    except NoSuchName as error:
-        if Path(name).exists() or "." in name:
-            return None
-        raise BadInput(f"{error}, and there is no file {name}") from None
-
-
-def manual_json(found: Manual) -> str:
-    from sparkdoctor.render import json
-
-    return json.dump({"schema": MANUAL_SCHEMA, "name": found.name, "text": found.text})
 
 
 def answer_json(answer: Answer) -> str:

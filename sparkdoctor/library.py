@@ -12,9 +12,10 @@ import os
 from collections.abc import Sequence
 
 from sparkdoctor.diagnose import Diagnosis
+from sparkdoctor.errors import BadInput
 from sparkdoctor.explaining import Answer
 from sparkdoctor.explaining import explain as explain_logs
-from sparkdoctor.look import Ask, BadInput, look
+from sparkdoctor.look import Ask, look
 from sparkdoctor.registry import load_checks
 from sparkdoctor.run import Exit, Result, Status, exit_code, run_checks
 from sparkdoctor.system import Live, System

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
+from sparkdoctor.errors import BadInput
 from sparkdoctor.facts import Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
@@ -29,10 +30,6 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 
 SLOW = 3.0
 """Seconds after which a probe is named."""
-
-
-class BadInput(Exception):
-    """An argument or a file that cannot be used; one clear line for the user, exit code 2."""
 
 
 class Ask(Data, frozen=True):
