@@ -1,0 +1,110 @@
+"""Whether a launch sends its collectives over RDMA, and what its NCCL will be told. No checks here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from packaging.version import InvalidVersion, Version
+
+from sparkdoctor.api import CannotTell, Hca, Node, Seen, skip
+from sparkdoctor.nccl import NEWEST, HcaPort, list_ports
+from sparkdoctor.nccl.select import VARIABLES, ib_disabled, wanted
+
+PARALLEL = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+
+
+def several_ranks(node: Node) -> Seen:
+    """What says that the launch has ranks on several machines. Raises Skip when it has one rank.
+
+    The server's own options decide: `--nnodes`, else more ranks than this machine has GPUs (one
+    on a Spark). A command line that says nothing of ranks (`ray start`, a shell) leaves it to
+    the environment: who sets NCCL_IB_* means to cross machines.
+    """
+    launch = node.launched()
+    if launch.flags.is_known and _is_server(launch.flags.value):
+        nodes = _number(node, "nnodes")
+        ranks = prod(_number(node, name) for name in PARALLEL)
+        given = [f"--{name} {flag.value}" for name in ("nnodes", *PARALLEL) if (flag := node.flag(name)) is not None]
+        where = launch.flags.where
+        if nodes > 1 or ranks > _gpus(node):
+            return Seen("ranks", " ".join(given), where)
+        skip(f"one rank on one machine ({' '.join(given) or 'no --nnodes, no --tensor-parallel-size'}; {where})")
+    for name, fact in launch.env.value.items():
+        if name.startswith("NCCL_IB_") and name != "NCCL_IB_DISABLE" and fact.is_known and fact.value:
+            return Seen(name, fact.value, fact.where)
+    named = node.env("NCCL_NET")
+    if named is not None and named.value.lower() == "ib":
+        return Seen("NCCL_NET", named.value, named.where)
+    if not launch.flags.is_known:
+        raise CannotTell(launch.flags.where, launch.flags.problem)
+    skip(f"nothing in {launch.spec.title} says that the launch has ranks on several machines")
+
+
+def over_rdma(node: Node) -> Seen:
+    """What says that the launch wants RDMA. Raises Skip when it has one rank or was told to use TCP."""
+    why = several_ranks(node)
+    env = nccl_env(node, ("NCCL_IB_DISABLE", "NCCL_NET"))
+    for name, off in (("NCCL_IB_DISABLE", ib_disabled(env)), ("NCCL_NET", not wanted("IB", env))):
+        fact = node.env(name)
+        if off and fact is not None:
+            skip(f"{name}={fact.value} ({fact.where}) keeps this launch off RDMA")
+    return why
+
+
+def nccl_env(node: Node, names: Iterable[str] = VARIABLES) -> dict[str, str]:
+    """The variables of these names that the rank will see. Raises CannotTell for one that could not be read."""
+    return {name: fact.value for name in names if (fact := node.env(name)) is not None}
+
+
+def nccl_version(node: Node) -> Version:
+    """The NCCL in the rank's Python environment; the newest one whose rules are known when it has none or was not
+    looked at."""
+    software = node.launched().software
+    packages = software.packages.value if software is not None and software.packages.is_known else {}
+    for name in ("nvidia-nccl-cu13", "nvidia-nccl-cu12"):
+        if name in packages:
+            try:
+                return Version(packages[name])
+            except InvalidVersion as error:
+                raise CannotTell(name, str(error)) from None
+    return NEWEST
+
+
+def hcas(node: Node) -> tuple[Hca, ...]:
+    """This machine's HCAs. Raises Skip when it has none: rdma-hardware-missing says so."""
+    return node.machine().rdma.hcas.value or skip("this machine has no RDMA device")
+
+
+def nccl_ports(node: Node) -> tuple[HcaPort, ...]:
+    """The ports NCCL will use, in its order."""
+    return list_ports(hcas(node), nccl_env(node, ("NCCL_IB_HCA", "NCCL_IB_DEVICE_PCI_ORDER")), nccl_version(node))
+
+
+def own_network(node: Node) -> None:
+    """Raise CannotTell when the rank has network interfaces of its own: the machine's say nothing about them."""
+    host_network = node.launched().host_network
+    if not host_network.value:
+        raise CannotTell(
+            host_network.where, "the container has network interfaces of its own, which were not looked at"
+        )
+
+
+def _is_server(flags: Iterable[str]) -> bool:
+    return any(name in flags for name in ("model", "nnodes", *PARALLEL))
+
+
+def _number(node: Node, name: str) -> int:
+    flag = node.flag(name)
+    if flag is None:
+        return 1
+    if not flag.value.isdecimal():
+        raise CannotTell(flag.where, f"`--{name} {flag.value}` is not a number")
+    return int(flag.value)
+
+
+def _gpus(node: Node) -> int:
+    """GPUs of this machine; a Spark has one."""
+    if node.host is None or not node.host.gpus.devices.is_known:
+        return 1
+    return max(1, len(node.host.gpus.devices.value))
