@@ -32,7 +32,7 @@ types: $(VENV)/.dev
 
 build: $(VENV)/.dev
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cost.py

@@ -163,7 +163,7 @@ def _own_files(folder: Path, pattern: str, troubles: list[Trouble]) -> list[Path
     found = sorted(folder.glob(pattern))
     if os.geteuid() == 0:
         strange = [path for path in found if path.stat().st_uid != 0 or folder.stat().st_uid != 0]
-        troubles += [Trouble(str(path), "not loaded as root, because root does not own it") for path in strange]
+        troubles += [Trouble(str(path), "root does not own it, so it is not run as root") for path in strange]
         found = [path for path in found if path not in strange]
     return found
 
