@@ -17,7 +17,7 @@ from sparkdoctor.launch.merge import by_name
 from sparkdoctor.launch.model import Model, Named, Variables, read_text, with_env_files
 from sparkdoctor.launch.tree import Listing, Table, path_of, scalars, want_text
 from sparkdoctor.launch.types import LaunchError, Remark, Spec
-from sparkdoctor.secrets import clean_text
+from sparkdoctor.secrets import clean_argv, clean_env
 from sparkdoctor.system import System
 
 __all__ = ["LaunchError", "default_files", "ranks", "read_compose"]
@@ -130,11 +130,12 @@ def _spec(source: _Source, name: str, service: Table) -> Spec:
     env, unset, env_remarks = _environment(source, name, service)
     values = {variable: fact.value for variable, fact in env.items()}
     command = command_line(service.get("entrypoint"), service.get("command"), values)
-    for variable, (value, place) in command.env.items():
+    for variable, fact in command.env.items():
         before = env.pop(variable, None)
-        if value is not None:
+        if fact is not None:
             over = (before.where, *before.over) if before is not None else ()
-            env[variable] = Fact(place, value, over=over)
+            env[variable] = _without_secret(variable, Fact(fact.where, fact.known, fact.problem, over=over))
+    taken = tuple(variable for variable, fact in command.env.items() if fact is None)
     written = service.get("environment") or service
     return Spec(
         kind="compose",
@@ -143,8 +144,8 @@ def _spec(source: _Source, name: str, service: Table) -> Spec:
         service=name,
         env_file=", ".join(file.shown for file in source.dotenv),
         env=Fact(written.where, env),
-        unset=unset,
-        argv=Fact(command.where or service.where, command.words),
+        unset=tuple(dict.fromkeys((*unset, *taken))),
+        argv=Fact(command.where or service.where, tuple(clean_argv(command.words))),
         places=command.places,
         image=settings.text(service, "image"),
         memlock=settings.memlock(service),
@@ -190,8 +191,15 @@ def _environment(
         else:
             unset.append(variable)
     merged, remarks = _with_env_file(source, service, own)
-    env = {variable: Fact(value.place, clean_text(value.value), over=value.over) for variable, value in merged.items()}
+    env = {
+        variable: _without_secret(variable, Fact(value.place, value.value, over=value.over))
+        for variable, value in merged.items()
+    }
     return env, tuple(name for name in unset if name not in env), remarks
+
+
+def _without_secret(name: str, fact: Fact[str]) -> Fact[str]:
+    return fact.map(lambda value: clean_env({name: value})[name])
 
 
 def _with_env_file(

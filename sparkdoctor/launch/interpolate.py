@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sparkdoctor.secrets import REMOVED, is_secret
+from sparkdoctor.secrets import clean_env
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACED = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:?[-?+])(?P<rest>.*))?\}")
@@ -33,7 +33,7 @@ class Variable(NamedTuple):
     @staticmethod
     def named(name: str, value: str, place: str, over: tuple[str, ...] = ()) -> Variable:
         """A variable without its secret: nothing that sparkdoctor does needs a token."""
-        return Variable(REMOVED if value and is_secret(name) else value, place, over)
+        return Variable(clean_env({name: value})[name], place, over)
 
 
 Lookup = Callable[[str], Variable | None]

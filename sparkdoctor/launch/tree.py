@@ -65,6 +65,15 @@ class Scalar(Written):
             at += len(piece.text)
         return f"{self.file}:{inside[0].line if inside else self.line}{_notes(inside)}"
 
+    def line_at(self, offset: int) -> int:
+        """The line that character `offset` of the text is written on."""
+        at = 0
+        for piece in self.pieces:
+            at += len(piece.text)
+            if offset < at:
+                return piece.line
+        return self.line
+
     def part(self, start: int) -> Scalar:
         """The same scalar from character `start` of its text on; for `NAME=value`."""
         rest, at = [], 0
