@@ -1,0 +1,299 @@
+"""Ranking, folding and judging, on signatures and checks made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkdoctor.api import Check, Cluster, Severity
+from sparkdoctor.diagnose import EVIDENCE, EVIDENCE_A_FILE, Diagnosis, Verdict, diagnose
+from sparkdoctor.logs.match import Hit
+from sparkdoctor.run import Status
+from sparkdoctor.signatures import Knowledge, Role
+from sparkdoctor.testing import healthy_node, healthy_pair
+from tests.entries import cause, check_with, knowledge, signature
+
+CHECKS = {name: check_with(name, Status.PASSED) for name in ("memlock-limited", "kernel-kho", "memory-used-up")}
+KNOWN = knowledge(
+    signature(
+        "reg-mr", "reg mr", causes=("memlock-limited", "kernel-kho", "pool-empty"), explains=("unhandled-error",)
+    ),
+    signature("no-module", "no module", fix="install it"),
+    signature("unhandled-error", "unhandled", Role.CONSEQUENCE, explains=("core-failed",)),
+    signature("core-failed", "core failed", Role.CONSEQUENCE),
+    signature("hangs-here", "hang", Role.SYMPTOM, causes=("kernel-kho", "memory-used-up")),
+    signature("falls-back", "falls back", severity=Severity.WARNING, fix="x"),
+    signature("good-to-know", "note", Role.SYMPTOM, severity=Severity.NOTE, fix="x"),
+    cause("pool-empty", run=("free -h",)),
+    checks=CHECKS,
+)
+
+
+def hit(name: str, line: int = 1, file: str = "head.log", count: int = 1, **captures: str) -> Hit:
+    return Hit(name, file, line, f"text of {name} at {line}", captures, count)
+
+
+def judged(*hits: Hit, cluster: Cluster | None = None, known: Knowledge = KNOWN, **outcomes: Status) -> list[Diagnosis]:
+    checks: Mapping[str, Check] = CHECKS | {
+        name.replace("_", "-"): check_with(name.replace("_", "-"), status) for name, status in outcomes.items()
+    }
+    return diagnose(hits, known, checks, cluster)
+
+
+def names(diagnoses: list[Diagnosis]) -> list[str]:
+    return [diagnosis.name for diagnosis in diagnoses]
+
+
+def verdicts(diagnosis: Diagnosis) -> dict[str, str]:
+    return {one.name: one.verdict.value for one in diagnosis.causes}
+
+
+# One string, several causes: the facts decide.
+
+
+def test_the_failing_check_confirms_its_cause_with_evidence_and_fix() -> None:
+    (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), memlock_limited=Status.FAILED)
+    assert found.cause == "memlock-limited"
+    first = found.causes[0]
+    assert (first.verdict, first.on) == (Verdict.CONFIRMED, ("spark-1", "spark-2"))
+    assert first.message == "memlock-limited is wrong on spark-1; memlock-limited is wrong on spark-2"
+    assert [seen.value for seen in first.seen] == ["value on spark-1", "value on spark-2"]
+    assert found.fix is not None
+    assert found.fix == first.fix
+    assert found.fix.do == "mend memlock-limited on spark-1"
+
+
+def test_a_confirmed_cause_stands_before_a_likelier_one() -> None:
+    (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), kernel_kho=Status.FAILED)
+    assert list(verdicts(found).items()) == [
+        ("kernel-kho", "confirmed"),
+        ("pool-empty", "open"),
+        ("memlock-limited", "ruled-out"),
+    ]
+    assert found.cause == "kernel-kho"
+
+
+def test_a_passing_check_rules_out_with_the_value_that_does() -> None:
+    (found,) = judged(hit("reg-mr"), cluster=healthy_pair())
+    assert found.cause == "pool-empty"
+    out = next(one for one in found.causes if one.name == "memlock-limited")
+    assert (out.verdict, out.on, out.fix, out.decide) == (Verdict.RULED_OUT, ("spark-1", "spark-2"), None, "")
+    assert [seen.value for seen in out.seen] == ["value on spark-1", "value on spark-2"]
+    assert found.fix is not None
+    assert (found.fix.do, found.fix.run) == ("mend pool-empty", ("free -h",))
+
+
+def test_without_facts_every_cause_is_open_with_the_command_that_decides() -> None:
+    (found,) = judged(hit("reg-mr"))
+    assert verdicts(found) == {"memlock-limited": "open", "kernel-kho": "open", "pool-empty": "open"}
+    assert [one.decide for one in found.causes] == [
+        "sparkdoctor check --select memlock-limited",
+        "sparkdoctor check --select kernel-kho",
+        "look at pool-empty",
+    ]
+    assert found.cause == "memlock-limited"
+    assert found.fix is not None  # what the manual of the likeliest says
+    assert (found.fix.do, found.fix.edit) == ("Mend the thing in the file", "thing: mended")
+
+
+@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.SKIPPED, Status.CRASHED])
+def test_a_check_that_could_not_look_leaves_its_cause_open(status: Status) -> None:
+    (found,) = judged(hit("reg-mr"), cluster=Cluster((healthy_node(),)), memlock_limited=status)
+    first = found.causes[0]
+    assert (first.name, first.verdict) == ("memlock-limited", Verdict.OPEN)
+    assert first.message.startswith("spark-1: ")
+    assert first.decide == "sparkdoctor check --select memlock-limited"
+
+
+def test_passing_on_one_node_rules_nothing_out_when_the_other_could_not_be_seen() -> None:
+    half = {"memlock-limited": check_with("memlock-limited", {"spark-1": Status.PASSED, "spark-2": Status.UNKNOWN})}
+    (found,) = diagnose([hit("reg-mr")], KNOWN, CHECKS | half, healthy_pair())
+    first = next(one for one in found.causes if one.name == "memlock-limited")
+    assert (first.verdict, first.message) == (Verdict.OPEN, "spark-2: /proc: may not be read")
+    assert [seen.value for seen in first.seen] == ["value on spark-1"]
+
+
+def test_failing_on_one_node_confirms_for_that_node() -> None:
+    half = {"memlock-limited": check_with("memlock-limited", {"spark-1": Status.PASSED, "spark-2": Status.FAILED})}
+    (found,) = diagnose([hit("reg-mr")], KNOWN, CHECKS | half, healthy_pair())
+    assert found.causes[0].on == ("spark-2",)
+    assert found.causes[0].fix is not None
+    assert found.causes[0].fix.do == "mend memlock-limited on spark-2"
+
+
+def test_all_causes_ruled_out_leaves_none() -> None:
+    known = knowledge(signature("reg-mr", "reg mr", causes=("memlock-limited",)), checks=CHECKS)
+    (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), known=known)
+    assert (found.cause, found.fix) == (None, None)
+
+
+def test_a_signature_without_causes_is_its_own() -> None:
+    (found,) = judged(hit("no-module"))
+    assert found.cause == "no-module"
+    assert found.fix is not None
+    assert found.fix.do == "install it"
+
+
+def test_captures_of_the_first_line_fill_the_words() -> None:
+    entry = signature(
+        "lib-missing", r"cannot open (?P<lib>\S+)", title="{lib} is missing", why="no {lib}", fix="install {lib}",
+        matches=("cannot open libx.so",),
+    )  # fmt: skip
+    (found,) = judged(hit("lib-missing", lib="libx.so"), hit("lib-missing", 2, lib="liby.so"), known=knowledge(entry))
+    assert (found.title, found.why) == ("libx.so is missing", "no libx.so")
+    assert found.fix is not None
+    assert found.fix.do == "install libx.so"
+
+
+# Causes first, what follows under them.
+
+
+def test_what_is_explained_stands_under_its_cause_along_the_chain() -> None:
+    (found,) = judged(hit("reg-mr", 3), hit("unhandled-error", 4), hit("core-failed", 9), hit("core-failed", 10))
+    assert found.name == "reg-mr"
+    assert [(one.name, one.count) for one in found.follows] == [("unhandled-error", 1), ("core-failed", 2)]
+
+
+def test_a_consequence_that_no_one_declares_stands_under_the_first_cause() -> None:
+    (found,) = judged(hit("no-module", 3), hit("core-failed", 9))
+    assert [one.name for one in found.follows] == ["core-failed"]
+
+
+def test_what_came_before_a_cause_in_the_same_log_does_not_follow_from_it() -> None:
+    found = judged(hit("core-failed", 2), hit("no-module", 3))
+    assert names(found) == ["no-module", "core-failed"]
+    found = judged(hit("unhandled-error", 2), hit("reg-mr", 3))
+    assert names(found) == ["reg-mr", "unhandled-error"]
+
+
+def test_the_loud_log_is_not_the_sick_one() -> None:
+    (found,) = judged(hit("unhandled-error", 2, "head.log"), hit("reg-mr", 300, "worker.log"))
+    assert (found.name, [one.name for one in found.follows]) == ("reg-mr", ["unhandled-error"])
+
+
+def test_a_warning_does_not_explain_a_failure() -> None:
+    found = judged(hit("falls-back", 1), hit("core-failed", 9))
+    assert names(found) == ["core-failed", "falls-back"]
+
+
+def test_symptoms_are_not_folded_unless_declared() -> None:
+    assert names(judged(hit("hangs-here", 1), hit("no-module", 3))) == ["no-module", "hangs-here"]
+
+
+def test_the_order_of_diagnoses() -> None:
+    found = judged(
+        hit("good-to-know", 1),
+        hit("falls-back", 2),
+        hit("hangs-here", 3),
+        hit("reg-mr", 4),
+        hit("no-module", 5),
+    )
+    assert names(found) == ["no-module", "reg-mr", "hangs-here", "falls-back", "good-to-know"]
+
+
+def test_a_symptom_whose_cause_is_confirmed_stands_before_a_cause_with_none_left() -> None:
+    known = knowledge(
+        signature("reg-mr", "reg mr", causes=("memlock-limited",)),
+        signature("hangs-here", "hang", Role.SYMPTOM, causes=("kernel-kho",)),
+        checks=CHECKS,
+    )
+    hits = [hit("reg-mr", 1), hit("hangs-here", 2)]
+    assert names(judged(*hits, known=known)) == ["reg-mr", "hangs-here"]
+    found = judged(*hits, known=known, cluster=healthy_pair(), kernel_kho=Status.FAILED)
+    assert names(found) == ["hangs-here", "reg-mr"]
+
+
+# Evidence.
+
+
+def test_evidence_is_bounded_and_counted() -> None:
+    hits = [hit("no-module", line, f"rank{rank}.log") for rank in range(20) for line in range(1, 50)]
+    (found,) = judged(*hits, hit("no-module", 99, "rank0.log", count=1000))
+    assert found.count == 20 * 49 + 1000
+    assert len(found.evidence) == EVIDENCE
+    assert [line.line for line in found.evidence if line.file == "rank0.log"] == list(range(1, EVIDENCE_A_FILE + 1))
+
+
+# Where the cause is not in the files.
+
+
+def test_only_consequences_say_that_the_cause_is_elsewhere() -> None:
+    (found,) = judged(hit("core-failed"))
+    assert found.missing is not None
+    assert found.missing.statement.startswith(
+        "these files show only consequences (core-failed); what failed first is not"
+    )
+    assert found.missing.get[0] == "docker logs --timestamps <container> > rank<N>.log 2>&1"
+
+
+def test_only_symptoms_name_the_logs_of_the_nodes_at_hand() -> None:
+    found = judged(hit("hangs-here"), hit("core-failed", 2), cluster=healthy_pair())
+    assert found[0].missing is not None
+    assert found[0].missing.statement.startswith("these files show only symptoms (hangs-here, core-failed)")
+    assert found[0].missing.get[:2] == (
+        "ssh spark-1 'docker compose -f compose.yaml logs --timestamps --no-color vllm' > spark-1.log 2>&1",
+        "ssh spark-1 journalctl --dmesg --boot --no-pager > spark-1-kernel.log",
+    )
+    assert all(one.missing is None for one in found[1:])
+
+
+def test_a_cause_or_a_confirmed_symptom_misses_nothing() -> None:
+    assert judged(hit("reg-mr"))[0].missing is None
+    assert judged(hit("hangs-here"), cluster=healthy_pair(), kernel_kho=Status.FAILED)[0].missing is None
+    assert judged(hit("falls-back"))[0].missing is None
+    assert judged() == []
+
+
+# Each check is asked once, and the JSON keeps its keys.
+
+
+def test_a_check_is_asked_once_for_all_signatures() -> None:
+    asked: list[str] = []
+    quiet = check_with("kernel-kho", Status.PASSED)
+
+    def run(node: object) -> object:
+        asked.append("asked")
+        return quiet.run(node)
+
+    counted = msgspec.structs.replace(quiet, run=run)
+    diagnose([hit("reg-mr"), hit("hangs-here", 2)], KNOWN, CHECKS | {"kernel-kho": counted}, healthy_pair())
+    assert len(asked) == 2  # once a node
+
+
+def test_the_keys_of_the_json() -> None:
+    found = judged(hit("reg-mr"), hit("core-failed", 3), cluster=healthy_pair())
+    document = msgspec.json.decode(msgspec.json.encode(found[0]))
+    assert set(document) >= {"name", "title", "role", "severity", "cause", "causes", "fix", "evidence"}
+    assert document["role"] == "cause"
+    assert document["severity"] == "error"
+    assert set(document["causes"][0]) >= {"name", "title", "verdict", "seen", "fix", "decide"}
+    assert {one["verdict"] for one in document["causes"]} == {"open", "ruled-out"}
+    assert document["evidence"] == [{"file": "head.log", "line": 1, "text": "text of reg-mr at 1"}]
+    assert set(document["fix"]) == {"do", "edit", "run", "certainty", "cost"}
+    assert set(document["causes"][1]["seen"][0]) == {"what", "value", "where", "wanted"}
+
+
+HITS = st.lists(
+    st.builds(
+        hit,
+        st.sampled_from(sorted(KNOWN.signatures)),
+        st.integers(1, 9),
+        st.sampled_from(["head.log", "worker.log"]),
+        st.integers(1, 5),
+    ),
+    max_size=12,
+)
+
+
+@given(HITS, st.sampled_from(Status), st.booleans())
+def test_every_hit_is_accounted_for_once(hits: list[Hit], status: Status, facts: bool) -> None:
+    found = judged(*hits, cluster=healthy_pair() if facts else None, kernel_kho=status)
+    told = {one.name: one.count for one in found} | {one.name: one.count for lead in found for one in lead.follows}
+    assert told == {name: sum(h.count for h in hits if h.signature == name) for name in {h.signature for h in hits}}
+    assert sum(1 + len(one.follows) for one in found) == len(told)
+    severities = [one.severity for one in found]
+    assert severities == sorted(severities, key=[Severity.ERROR, Severity.WARNING, Severity.NOTE].index)
