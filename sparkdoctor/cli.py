@@ -49,6 +49,10 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+def _commas(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
 def output_options(command: Command) -> Command:
     command = click.option(
         "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text"
@@ -86,8 +90,8 @@ def launch_options(command: Command) -> Command:
 @click.argument("targets", nargs=-1, metavar="[RANK|SNAPSHOT]...")
 @click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node, written by collect")
 @launch_options
-@click.option("--select", multiple=True, metavar="NAME", help="Only these checks or families")
-@click.option("--ignore", multiple=True, metavar="NAME", help="Not these checks or families")
+@click.option("--select", multiple=True, metavar="NAME,...", callback=_commas, help="Only these checks or families")
+@click.option("--ignore", multiple=True, metavar="NAME,...", callback=_commas, help="Not these checks or families")
 @click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), default="error", help="Severity that fails")
 @click.option("--allow-unknown", is_flag=True, help="Exit 0 although something could not be looked at")
 @click.option("-v", "--verbose", is_flag=True, help="Show every check with what it saw")
