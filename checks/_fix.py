@@ -78,6 +78,22 @@ def set_image(node: Node, reference: str, *, certainty: Certainty = Certainty.EX
     return Fix(_again(node, "from image"), reference, certainty=certainty, cost=RESTART)
 
 
+def set_service(node: Node, lines: str, option: str, *, bare: Fix) -> Fix:
+    """Give the rank's container a setting: `lines` of its compose service, `option` of `docker run`.
+
+    `bare` is the fix for a rank that runs in no container.
+    """
+    if compose := _compose_of(node):
+        where = f"in {compose.file}, under services.{compose.service}"
+        return Fix(where, lines, compose.recreate, cost=RESTART)
+    spec = node.launched().spec
+    if not spec.container:
+        return bare
+    known = node.host.docker.containers.value if node.host and node.host.docker.containers.is_known else ()
+    name = next((container.name for container in known if container.id == spec.container), spec.container[:12])
+    return Fix(f"create container {name} again with", option, cost=RESTART)
+
+
 def recreate(launch: Launch) -> tuple[str, ...]:
     """The command that makes an edited compose file take effect; nothing for other launches."""
     spec = launch.spec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sparkdoctor.api import Finding, Fix, Found, Node, Seen, check
 
+from ._fix import set_service
 from ._rdma import hcas, over_rdma
-from ._service import give
 
 
 @check("infiniband-device-missing", after=("rdma-hardware-missing",))
@@ -37,7 +37,7 @@ def infiniband_device_missing(node: Node) -> Found:
     yield Finding(
         f"the rank gets no /dev/infiniband/uverbs*, so it cannot use {names}",
         (Seen("/dev/infiniband", " ".join(files.value) or "empty", files.where, wanted="uverbs*"), why),
-        give(
+        set_service(
             node,
             "devices:\n  - /dev/infiniband:/dev/infiniband",
             "--device=/dev/infiniband",

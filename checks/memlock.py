@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sparkdoctor.api import UNLIMITED, Finding, Fix, Found, Node, Seen, check, size
 
+from ._fix import set_service
 from ._rdma import over_rdma
-from ._service import give
 
 ENOUGH = 8 << 30
 """Bytes that NCCL does not pass on a pair.
@@ -59,7 +59,7 @@ def memlock_limited(node: Node) -> Found:
     yield Finding(
         f"the rank may lock only {size(limit.value)} of memory",
         (seen, why) if transfer is None else (seen, transfer),
-        give(node, "ulimits:\n  memlock: -1", "--ulimit memlock=-1", bare=_outside(node)),
+        set_service(node, "ulimits:\n  memlock: -1", "--ulimit memlock=-1", bare=_outside(node)),
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sparkdoctor.api import Finding, Fix, Found, Node, Seen, check, size
 
+from ._fix import set_service
 from ._rdma import several_ranks
-from ._service import give
 
 ENOUGH = 1 << 30
 """Bytes: what NVIDIA gives NCCL in a container (`--shm-size=1g`, NCCL user guide, Shared memory)."""
@@ -43,7 +43,7 @@ def shm_too_small(node: Node) -> Found:
     yield Finding(
         f"/dev/shm of the rank holds {size(shm.value)}",
         (seen, why),
-        give(node, "ipc: host", "--ipc=host", bare=_of_the_machine()),
+        set_service(node, "ipc: host", "--ipc=host", bare=_of_the_machine()),
     )
 
 
