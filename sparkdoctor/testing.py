@@ -28,6 +28,7 @@ from sparkdoctor.host import (
     Image,
     Interface,
     Limits,
+    Listener,
     Machine,
     Memory,
     ModelCache,
@@ -124,6 +125,8 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                     Route("192.168.1.0/24", "enP2p1s0f0np0"),
                 ),
             ),
+            listening=Fact("/proc/net/tcp", (Listener(22, "0.0.0.0"), Listener(53, "127.0.0.53"))),
+            hosts=Fact("/etc/hosts", {"localhost": ("127.0.0.1",), f"spark-{rank + 1}": ("127.0.1.1",)}),
         ),
         rdma=Rdma(
             hcas=Fact(
@@ -165,7 +168,7 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                         "nvidia-cutlass-dsl": "4.5.2",
                         "nvidia-cutlass-dsl-libs-base": "4.5.2",
                         "quack-kernels": "0.5.0",
-                        "b12x": "1.2.4",
+                        "b12x": "0.23.0",
                         "nvidia-nccl-cu13": "2.28.9",
                     },
                 ),
@@ -183,6 +186,9 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                         "VLLM_USE_B12X_MOE",
                     ),
                 ),
+                moe_backends=Fact(
+                    f"{IMAGE} vllm/config/kernel.py", ("auto", "triton", "deep_gemm", "cutlass", "marlin", "humming")
+                ),
             ),
         ),
         caches=(
@@ -192,7 +198,14 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                 missing=Fact("/home/user/.cache/huggingface/hub/models--deepseek-ai--DeepSeek-V4-Flash", ()),
                 config=Fact(
                     "/home/user/.cache/huggingface/hub/models--deepseek-ai--DeepSeek-V4-Flash/snapshots/0/config.json",
-                    {"quant_method": "fp8", "fmt": "e4m3"},
+                    {
+                        "model_type": "deepseek_v4",
+                        "quant_method": "fp8",
+                        "fmt": "e4m3",
+                        "expert_dtype": "fp4",
+                        "n_routed_experts": "256",
+                        "num_attention_heads": "64",
+                    },
                 ),
             ),
         ),

@@ -20,7 +20,7 @@ TOKENIZERS = ("tokenizer", "tekken", "vocab", "tiktoken", "spiece")
 GIT_LFS = b"version https://git-lfs"
 CONFIG = (
     "model_type", "dtype", "torch_dtype", "expert_dtype", "num_attention_heads", "num_key_value_heads",
-    "num_hidden_layers", "max_position_embeddings",
+    "num_hidden_layers", "max_position_embeddings", "n_routed_experts", "num_experts", "num_local_experts",
 )  # fmt: skip
 
 
