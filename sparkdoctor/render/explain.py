@@ -34,14 +34,19 @@ def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iter
     diagnoses = answer.diagnoses
     errors = [diagnosis for diagnosis in diagnoses if diagnosis.severity is Severity.ERROR]
     began = any(diagnosis.role is Role.CAUSE for diagnosis in errors)
-    for diagnosis in diagnoses:
-        brief = began and diagnosis.role is not Role.CAUSE and not verbose
-        yield from _diagnosis(diagnosis, width, verbose, brief)
-        yield Text("")
-    if not errors:
-        yield from _unknown([end for end in answer.endings if end.error_like or not diagnoses], answer.tried, width)
+    parts = [
+        _diagnosis(diagnosis, width, verbose, began and diagnosis.role is not Role.CAUSE and not verbose)
+        for diagnosis in diagnoses
+    ]
+    endings = [ending for ending in answer.endings if ending.error_like or not diagnoses]
+    if endings and not errors:
+        parts.append(_unknown(endings, answer.tried, width))
     if diagnoses:
-        yield from _closing(answer, width)
+        parts.append(_closing(answer, width))
+    for number, part in enumerate(parts):
+        if number:
+            yield Text("")
+        yield from part
 
 
 def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> Iterator[Text]:
@@ -101,7 +106,7 @@ def _values(seen: Sequence[Seen], most: int) -> str:
 
 def _remedy(diagnosis: Diagnosis, width: int) -> Iterator[Text]:
     if diagnosis.cause is None:
-        yield from _labelled("left", "bold", "none of the causes that are known for this line", width)
+        yield Text("   no cause that is known for this line is left")
     if diagnosis.fix is None:
         return
     first = next((cause for cause in diagnosis.causes if cause.name == diagnosis.cause), None)
@@ -147,8 +152,6 @@ def _follows(followers: Sequence[Follower], width: int, verbose: bool) -> Iterat
 
 
 def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text]:
-    if not endings:
-        return
     names = ", ".join(ending.file for ending in endings)
     statement = f"none of the {tried} known signatures explains how {names} end{'s' if len(endings) == 1 else ''}"
     yield from (Text(printable(line)) for line in prose(statement, "", width))
@@ -158,7 +161,6 @@ def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text
         )
         yield from _lines(ending.lines, width)
     yield Text("a failure that is not known yet is worth a report, with these lines")
-    yield Text("")
 
 
 def _lines(lines: Iterable[Line], width: int) -> Iterator[Text]:
