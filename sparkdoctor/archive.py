@@ -4,7 +4,7 @@ The form is ttar's (node_exporter's fixture archives), with absolute paths, and 
 `Problem: WORDS` for what could not be read, `Absent: WORDS` for what is not there; and entries
 whose path is a question to a door (`netlink links`, `docker container 4f..`) instead of a file::
 
-    # anything before the first path is a comment
+    # anything outside an entry that starts like this is a comment
     Path: /proc/sys/kernel/osrelease
     Lines: 1
     6.17.0-1021-nvidia
@@ -18,19 +18,24 @@ whose path is a question to a door (`netlink links`, `docker container 4f..`) in
     Path: /sys/kernel/debug/kho
     Problem: Permission denied
 
-A file whose last line has no line feed is written `Lines: N` and `NoEol: yes`.
+A file whose last line has no line feed is written `NoEol: yes`, then `Lines: N`. In paths, names and
+words `\\\\` is a backslash, `\\n` and `\\r` are line ends, and in names `\\s` is a space.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from sparkdoctor.host import Data
 
 SEPARATOR = "# ttar - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -"
+FIELDS = ("Lines", "NoEol", "SymlinkTo", "Names", "Problem", "Absent")
 
 
 class Entry(Data, frozen=True):
+    """One answer: a text, or what a link or folder has, or (not empty) why there is none."""
+
     text: str = ""
     link: str | None = None
     folder: tuple[str, ...] | None = None
@@ -53,6 +58,7 @@ def parse(text: str, name: str) -> dict[str, Entry]:
         if not line or line.startswith("#"):
             continue
         kind, _, path = line.partition(": ")
+        path = _unescaped(path)
         if kind not in ("Path", "Directory") or not path:
             raise refuse(f"expected `Path: ...` or `Directory: ...`, found {line[:60]!r}")
         if path in entries:
@@ -61,27 +67,30 @@ def parse(text: str, name: str) -> dict[str, Entry]:
         body: list[str] = []
         while at < len(lines) and lines[at] and not lines[at].startswith("# ttar "):
             field, _, value = lines[at].partition(":")
-            if field not in ("Lines", "NoEol", "SymlinkTo", "Names", "Problem", "Absent", "Mode"):
-                at += 1
-                raise refuse(f"unknown field {field[:40]!r} of {path}")
-            fields[field] = value.strip()
+            value = value.removeprefix(" ")
             at += 1
+            if field not in FIELDS:
+                raise refuse(f"unknown field {field[:40]!r} of {path}")
+            fields[field] = value
             if field == "Lines":
-                if not value.strip().isdigit() or at + int(value) > len(lines):
-                    raise refuse(f"{path}: `Lines: {value.strip()}` is more than the rest of the file")
+                if not re.fullmatch("[0-9]{1,9}", value) or at + int(value) > len(lines):
+                    raise refuse(f"{path}: `Lines: {value[:40]}` is no number or more than the rest of the file")
                 body = lines[at : at + int(value)]
                 at += int(value)
+        if kind == "Path" and not fields.keys() & {"Lines", "SymlinkTo", "Problem", "Absent"}:
+            raise refuse(f"{path} has no Lines, SymlinkTo, Problem or Absent")
         entries[path] = _entry(kind, fields, body)
     return entries
 
 
 def _entry(kind: str, fields: Mapping[str, str], body: list[str]) -> Entry:
-    if "Problem" in fields or "Absent" in fields:
-        return Entry(problem=fields.get("Problem") or fields["Absent"], absent="Absent" in fields)
+    for field in ("Problem", "Absent"):
+        if field in fields:
+            return Entry(problem=_unescaped(fields[field]) or "no reason given", absent=field == "Absent")
     if "SymlinkTo" in fields:
-        return Entry(link=fields["SymlinkTo"])
+        return Entry(link=_unescaped(fields["SymlinkTo"]))
     if kind == "Directory":
-        return Entry(folder=tuple(fields.get("Names", "").split()))
+        return Entry(folder=tuple(_unescaped(name) for name in fields.get("Names", "").split(" ") if name))
     text = "\n".join(body)
     return Entry(text=text if "NoEol" in fields or not body else text + "\n")
 
@@ -89,21 +98,36 @@ def _entry(kind: str, fields: Mapping[str, str], body: list[str]) -> Entry:
 def render(entries: Mapping[str, Entry]) -> str:
     """The archive text of entries, in path order; `parse` gives the same entries back."""
     blocks = []
-    for path in sorted(entries):
-        entry = entries[path]
+    for path, entry in sorted(entries.items()):
+        head = f"{'Path' if entry.folder is None else 'Directory'}: {_escaped(path)}\n"
         if entry.problem:
-            blocks.append(f"Path: {path}\n{'Absent' if entry.absent else 'Problem'}: {entry.problem}\n")
+            blocks.append(
+                f"Path: {_escaped(path)}\n{'Absent' if entry.absent else 'Problem'}: {_escaped(entry.problem)}\n"
+            )
         elif entry.link is not None:
-            blocks.append(f"Path: {path}\nSymlinkTo: {entry.link}\n")
+            blocks.append(f"{head}SymlinkTo: {_escaped(entry.link)}\n")
         elif entry.folder is not None:
-            blocks.append(f"Directory: {path}\nNames: {' '.join(entry.folder)}\n")
+            blocks.append(f"{head}Names: {' '.join(_escaped(name).replace(' ', _SPACE) for name in entry.folder)}\n")
         elif not entry.text:
-            blocks.append(f"Path: {path}\nLines: 0\n")
+            blocks.append(f"{head}Lines: 0\n")
         else:
             body = entry.text.removesuffix("\n")
             eol = "" if entry.text.endswith("\n") else "NoEol: yes\n"
-            blocks.append(f"Path: {path}\n{eol}Lines: {body.count(chr(10)) + 1}\n{body}\n")
+            blocks.append(f"{head}{eol}Lines: {body.count(chr(10)) + 1}\n{body}\n")
     return f"{SEPARATOR}\n".join(blocks)
+
+
+_SPACE = r"\s"
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
+_CHARACTERS = {**{escape: character for character, escape in _ESCAPES.items()}, _SPACE: " "}
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\[\\nrs]", lambda match: _CHARACTERS[match[0]], text)
 
 
 def folders(entries: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,8 @@ import os
 import re
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -22,9 +24,9 @@ import msgspec
 from sparkdoctor import archive
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import Data, Space
-from sparkdoctor.secrets import clean_argv, clean_env, clean_text
+from sparkdoctor.secrets import clean_text
 
-Door = Literal["file", "folder", "link", "head", "layer", "space", "access", "environ", "cmdline", "command", "docker",
+Door = Literal["file", "folder", "link", "head", "layer", "space", "environ", "cmdline", "command", "docker",
                "netlink", "nvml", "verbs", "processes", "sysconf"]  # fmt: skip
 
 COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
@@ -72,7 +74,7 @@ class System(ABC):
 
     def folder(self, path: str) -> Fact[tuple[str, ...]]:
         """The names in a folder, sorted."""
-        return self.ask("folder", path).map(lambda text: tuple(text.splitlines()))
+        return self.ask("folder", path).map(lambda text: tuple(text.split("\n")) if text else ())
 
     def link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as written."""
@@ -142,8 +144,12 @@ class System(ABC):
         return self.ask(door, subject).map(json.loads)
 
 
+FILES = ("file", "folder", "link", "head", "layer", "space")
+"""The doors that a root folder stands in for."""
+
+
 class Live(System):
-    """This machine. `root` replaces the leading / of files, folders and links."""
+    """This machine; with a `root` other than /, the files under that folder and nothing else."""
 
     def __init__(self, root: str = "/") -> None:
         self._root = root.rstrip("/")
@@ -151,45 +157,26 @@ class Live(System):
     def ask(self, door: Door, subject: str) -> Fact[str]:
         where = place(door, subject)
         try:
-            return Fact(where, self._answer(door, subject))
+            # A name that is no UTF-8 would be text that no JSON can carry.
+            return Fact(
+                where, self._answer(door, subject).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            )
         except OSError as error:
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
             return unread(where, error.strerror or str(error), absent=missing)
         except DoorClosed as error:
             return unread(where, str(error), absent=error.absent)
+        except ValueError as error:  # a path with a NUL character
+            return unread(where, str(error))
 
     def _answer(self, door: Door, subject: str) -> str:
+        if self._root and door not in FILES:
+            raise DoorClosed(f"not asked: only files under {self._root} are looked at")
         match door:
-            case "file":
-                return self._file(subject)
-            case "folder":
-                return "\n".join(sorted(os.listdir(self._at(subject))))
-            case "link":
-                return os.readlink(self._at(subject))
-            case "head":
-                with open(self._at(subject), "rb", buffering=0) as file:
-                    return f"{os.fstat(file.fileno()).st_size} {file.read(HEAD).hex()}"
-            case "layer":
-                from sparkdoctor.doors import overlay
+            case "file" | "folder" | "link" | "head" | "layer" | "space" | "environ" | "cmdline":
+                from sparkdoctor.doors import files
 
-                return overlay.ask(self._root, *subject.split(" "))
-            case "space":
-                stat = os.statvfs(self._at(subject))
-                return f"{stat.f_blocks * stat.f_frsize} {stat.f_bavail * stat.f_frsize}"
-            case "access":
-                return "".join(
-                    letter
-                    for letter, mode in (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK))
-                    if os.access(self._at(subject), mode)
-                )
-            case "environ":
-                pairs = (
-                    item.split("=", 1) for item in self._file(f"/proc/{subject}/environ").split("\0") if "=" in item
-                )
-                return json.dumps(clean_env({name: value for name, value in pairs}))
-            case "cmdline":
-                words = self._file(f"/proc/{subject}/cmdline").split("\0")[:-1]
-                return json.dumps(clean_argv(words))
+                return files.ask(self._root, door, subject)
             case "command":
                 return _run(subject)
             case "docker":
@@ -215,53 +202,50 @@ class Live(System):
             case "sysconf":
                 return str(os.sysconf(subject))
 
-    def _at(self, path: str) -> str:
-        """Where a path of that machine lies here. What a container links to is looked for in the container."""
-        container = re.match(r"/proc/\d+/root(?=/)", path)
-        if container is None:
-            return self._root + path
-        from sparkdoctor.doors import inside
-
-        return inside.resolve(self._root + container[0], path[container.end() :])
-
-    def _file(self, path: str) -> str:
-        # Small pieces: /proc/sys answers ENOMEM to a read whose buffer is larger than it may allocate.
-        pieces = []
-        left = MAX_FILE
-        with open(self._at(path), "rb", buffering=0) as file:
-            while piece := file.read(1 << 16):
-                pieces.append(piece)
-                left -= len(piece)
-                if left < 0:
-                    raise DoorClosed(f"larger than {MAX_FILE >> 20} MiB")
-        return clean_text(b"".join(pieces).decode("utf-8", "replace"))
-
 
 class Recorded(System):
-    """A machine out of an archive (see sparkdoctor.archive). `name` is for messages."""
+    """A machine out of an archive (see sparkdoctor.archive). `name` is for messages.
+
+    A path that the archive does not have is absent only if the archive says so: by `Absent:`,
+    or by a listing of its folder without it. Else it was not recorded, and nobody can tell. A
+    folder without a listing of its own has the names that the archive's paths imply.
+    """
 
     def __init__(self, text: str, name: str = "recording") -> None:
         """Raises ValueError, with the line, for text that is not an archive."""
         self._entries = archive.parse(text, name)
         self._folders = archive.folders(self._entries)
 
+    @classmethod
+    def load(cls, path: Path | str) -> Recorded:
+        """Read an archive file. Raises OSError and ValueError."""
+        return cls(Path(path).read_bytes().decode("utf-8"), str(path))
+
     def ask(self, door: Door, subject: str) -> Fact[str]:
         where = place(door, subject)
-        key = subject if door in ("file", "link", "folder") else f"{door} {subject}"
-        if door == "folder" and key.rstrip("/") in self._folders:
-            return Fact(where, "\n".join(self._folders[key.rstrip("/")]))
-        entry = self._entries.get(self._resolve(key) if door == "file" else key)
+        entry = self._entries.get(f"{door} {subject}")
+        if entry is None and door in PATHS:
+            path = subject.rstrip("/") or "/"
+            entry = self._at_path(door, path) or self._at_path(door, self._resolve(path))
         if entry is None:
-            return unread(
-                where, "No such file or directory" if key == subject else "not recorded", absent=key == subject
-            )
+            absent = door in FILES and self._is_absent(subject)
+            return unread(where, "No such file or directory" if absent else "not recorded", absent=absent)
         if entry.problem:
             return unread(where, entry.problem, absent=entry.absent)
-        if door == "link":
-            if entry.link is None:
-                return unread(where, "Invalid argument")
-            return Fact(where, entry.link)
-        return Fact(where, entry.text)
+        if entry.folder is not None:
+            return Fact(where, "\n".join(entry.folder))
+        return Fact(where, entry.text if entry.link is None else entry.link)
+
+    def _at_path(self, door: Door, path: str) -> archive.Entry | None:
+        """The entry of a path if it answers this door."""
+        entry = self._entries.get(path)
+        if entry is not None and entry.problem:
+            return entry
+        if door == "folder":
+            return archive.Entry(folder=self._folders[path]) if path in self._folders else None
+        if entry is None or entry.folder is not None or (entry.link is not None) != (door == "link"):
+            return None
+        return entry
 
     def _resolve(self, path: str, hops: int = 8) -> str:
         """Follow recorded symbolic links at the end of a path and in its folders."""
@@ -273,22 +257,38 @@ class Recorded(System):
                 return self._resolve("/".join([target, *parts[end:]]), hops - 1)
         return path
 
+    def _is_absent(self, path: str) -> bool:
+        parts = path.rstrip("/").split("/")
+        for end in range(len(parts) - 1, 0, -1):
+            above = self._entries.get("/".join(parts[:end]))
+            if above is not None and above.absent:
+                return True
+            if above is not None and above.folder is not None:
+                return parts[end] not in above.folder
+        return False
+
 
 class Recording(System):
-    """Asks another System and keeps every answer; `text()` is an archive for Recorded."""
+    """Asks another System and keeps every answer; `text()` is an archive for Recorded.
+
+    What would only make the archive long is left out: unused slots of GID tables (a port has
+    256 or 1024) and TCP connections that do not listen.
+    """
 
     def __init__(self, system: System) -> None:
         self._system = system
         self._entries: dict[str, archive.Entry] = {}
+        self._doors: dict[str, Door] = {}
 
     def ask(self, door: Door, subject: str) -> Fact[str]:
         answer = self._system.ask(door, subject)
-        key = subject if door in ("file", "link", "folder") else f"{door} {subject}"
+        key = f"{door} {subject}"
+        if door in PATHS and self._doors.setdefault(subject, door) == door:
+            key = subject
         if not answer.is_known:
-            if key not in self._entries:
-                self._entries[key] = archive.Entry(problem=answer.problem, absent=answer.absent)
+            self._entries[key] = archive.Entry(problem=answer.problem or "no reason given", absent=answer.absent)
         elif door == "folder":
-            self._entries[key] = archive.Entry(folder=tuple(answer.value.splitlines()))
+            self._entries[key] = archive.Entry(folder=tuple(answer.value.split("\n")) if answer.value else ())
         elif door == "link":
             self._entries[key] = archive.Entry(link=answer.value)
         else:
@@ -296,7 +296,28 @@ class Recording(System):
         return answer
 
     def text(self) -> str:
-        return archive.render(self._entries)
+        entries = dict(self._entries)
+        for path, entry in self._entries.items():
+            if re.fullmatch(r".*/gids/\d+", path) and not entry.problem and not entry.text.strip(":0\n"):
+                del entries[path]
+        for path, entry in entries.items():
+            if path.endswith("/gids") and entry.folder is not None:
+                used = tuple(slot for slot in entry.folder if f"{path}/{slot}" in entries)
+                entries[path] = archive.Entry(folder=used)
+            if path in ("/proc/net/tcp", "/proc/net/tcp6") and not entry.problem:
+                entries[path] = archive.Entry(text="".join(_listening(entry.text)))
+        return archive.render(entries)
+
+
+PATHS = ("file", "folder", "link")
+"""The doors whose entries in an archive are paths, as in ttar."""
+
+
+def _listening(text: str) -> Iterator[str]:
+    """The head line and the sockets in state 0A (TCP_LISTEN) of /proc/net/tcp."""
+    for line in text.splitlines(keepends=True):
+        if line.split()[3:4] in (["st"], ["0A"]):
+            yield line
 
 
 class DoorClosed(Exception):
@@ -310,7 +331,7 @@ class DoorClosed(Exception):
 def place(door: Door, subject: str) -> str:
     """How a person would look at the same thing: the `where` of an answer."""
     match door:
-        case "file" | "folder" | "link" | "head" | "access":
+        case "file" | "folder" | "link" | "head":
             return subject
         case "layer":
             return "".join(subject.split(" "))
@@ -339,7 +360,14 @@ def place(door: Door, subject: str) -> str:
 def _run(name: str) -> str:
     argv, limit = COMMANDS[name]
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=limit, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            timeout=limit,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except FileNotFoundError:
         raise DoorClosed(f"{argv[0]} is not installed", absent=True) from None
     except subprocess.TimeoutExpired:

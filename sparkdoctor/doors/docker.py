@@ -10,11 +10,8 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
-
-import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
 
 from sparkdoctor.secrets import clean_argv, clean_env
 from sparkdoctor.system import DoorClosed
@@ -28,32 +25,38 @@ SOCKET = "/var/run/docker.sock"
 def ask(question: str) -> str:
     """The answer as JSON text. Raises DoorClosed."""
     path = _socket()
+    if not os.path.exists(path):
+        raise DoorClosed(f"there is no {path} (Docker is not installed or not running)", absent=True)
+    return json.dumps(_answer(path, question))
+
+
+def _answer(path: str, question: str) -> Any:
+    # Here, because the SDK takes a quarter of a second to import, and most laptops have no engine.
+    import docker
+    import requests
+    from docker.errors import APIError, DockerException, NotFound
+
     what, _, subject = question.partition(" ")
     try:
-        client = docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version="auto")
-        try:
+        with closing(docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version="auto")) as client:
             match what:
                 case "version":
-                    answer: Any = _only(client.version(), "Version", "ApiVersion", "Os", "Arch")
+                    return _only(client.version(), "Version", "ApiVersion", "Os", "Arch")
                 case "info":
-                    answer = _info(client.info())
+                    return _info(client.info())
                 case "containers":
-                    answer = [_only(each, "Id", "Names", "State") for each in client.containers(all=True)]
+                    return [_only(each, "Id", "Names", "State") for each in client.containers(all=True)]
                 case "container":
-                    answer = _container(client.inspect_container(subject))
+                    return _container(client.inspect_container(subject))
                 case "image":
-                    answer = _image(client.inspect_image(subject))
-                case _:
-                    raise KeyError(question)
-        finally:
-            client.close()
+                    return _image(client.inspect_image(subject))
     except NotFound as error:
         raise DoorClosed(str(error.explanation or error), absent=True) from None
     except APIError as error:
         raise DoorClosed(str(error.explanation or error)) from None
     except (DockerException, requests.RequestException) as error:
         raise _closed(path, error) from None
-    return json.dumps(answer)
+    raise KeyError(question)
 
 
 def _socket() -> str:
@@ -71,13 +74,11 @@ def _closed(path: str, error: BaseException) -> DoorClosed:
     """Why there was no answer. The SDK wraps the system's own error several times."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno == errno.ENOENT:
-            return DoorClosed(f"there is no {path} (Docker is not installed or not running)", absent=True)
         if isinstance(cause, OSError) and cause.errno == errno.EACCES:
             return DoorClosed(f"permission denied on {path} (is this user in the docker group?)")
         if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
             return DoorClosed(f"connection refused on {path} (is dockerd running?)")
-        if isinstance(cause, TimeoutError | requests.Timeout):
+        if isinstance(cause, TimeoutError):
             return DoorClosed(f"no answer on {path} within {TIMEOUT} s")
         cause = (
             next((part for part in cause.args if isinstance(part, BaseException)), None)
