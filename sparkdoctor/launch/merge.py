@@ -27,9 +27,13 @@ def merge_service(base: Table, over: Table) -> Table:
     return _unique(_table(base, over, ()))
 
 
-def without_resets(service: Table) -> Table:
-    """A service as another one inherits it: what it resets for itself is simply not there."""
-    return _strip(service)
+def as_base(service: Table) -> Table:
+    """A service as another one inherits it: its own `!reset` and `!override` have done their work."""
+    items: dict[str, Node] = {}
+    for key, value in service.items.items():
+        if value.tag != "reset":
+            items[key] = as_base(value) if isinstance(value, Table) else replace(value, tag="")
+    return replace(service, items=items, tag="")
 
 
 def by_name(node: Node) -> Table:
@@ -92,14 +96,6 @@ def _append(base: Listing, over: Listing) -> Listing:
     return replace(base, items=(*base.items, *over.items))
 
 
-def _strip(table: Table) -> Table:
-    items: dict[str, Node] = {}
-    for key, value in table.items.items():
-        if value.tag != "reset":
-            items[key] = _strip(value) if isinstance(value, Table) else value
-    return replace(table, items=items)
-
-
 def _unique(service: Table) -> Table:
     """Of list entries that mean the same thing the last one stays, in the place of the first."""
     items = dict(service.items)
@@ -125,9 +121,20 @@ def _field(entry: Node, name: str) -> str:
     raise LaunchError(entry.where, f"`{name}` is missing here")
 
 
+def volume_parts(text: str) -> list[str]:
+    """A short-form volume at its colons; one letter before a colon is a Windows drive, even here."""
+    parts: list[str] = []
+    for part in text.split(":"):
+        if parts and len(parts[-1]) == 1 and parts[-1].isalpha():
+            parts[-1] += f":{part}"
+        else:
+            parts.append(part)
+    return parts
+
+
 def _volume(entry: Node) -> str:
     if isinstance(entry, Scalar):
-        parts = entry.text.split(":")
+        parts = volume_parts(entry.text)
         return posixpath.normpath(parts[1] if len(parts) > 1 else parts[0])
     return posixpath.normpath(_field(entry, "target"))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sparkdoctor.launch.dotenv import blank, read_dotenv
 from sparkdoctor.launch.interpolate import Lookup, TemplateError, Variable, plain, substitute
-from sparkdoctor.launch.merge import merge_service, without_resets
+from sparkdoctor.launch.merge import as_base, merge_service
 from sparkdoctor.launch.tree import Listing, Node, Piece, Scalar, Table, path_of, want_table, want_text
 from sparkdoctor.launch.types import LaunchError, Remark
 from sparkdoctor.launch.yaml_tree import read_documents
@@ -167,7 +167,7 @@ class Model:
         if wanted.text not in services:
             raise LaunchError(wanted.where, f"{file.shown} has no service `{wanted.text}` to extend")
         base = self._extended(wanted.text, services, file, variables, (*trail, step))
-        merged = merge_service(without_resets(base), service)
+        merged = merge_service(as_base(base), service)
         return replace(merged, items={key: value for key, value in merged.items.items() if key != "extends"})
 
 

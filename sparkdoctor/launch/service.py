@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from sparkdoctor.fact import Fact
 from sparkdoctor.host import UNLIMITED, Mount
+from sparkdoctor.launch.merge import volume_parts
 from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, want_table, want_text
 from sparkdoctor.launch.types import LaunchError
 
@@ -194,9 +195,10 @@ def _mount(item: Node, home: str) -> Mount:
 
 
 def _split_volume(item: Scalar) -> tuple[str, str, str]:
-    parts = item.text.split(":")
+    parts = volume_parts(item.text)
     if "" in parts or len(parts) > 3:
-        raise LaunchError(item.where, f"`{item.text}` is no volume; write it like `/on/host:/in/container:ro`")
+        why = f" ({item.remarks[0].text})" if item.remarks else "; write it like `/on/host:/in/container:ro`"
+        raise LaunchError(item.where, f"`{item.text}` is no volume{why}")
     if len(parts) == 1:
         return "", parts[0], ""
     return parts[0], parts[1], parts[2] if len(parts) == 3 else ""
