@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -36,10 +37,12 @@ def main() -> None:
         sys.exit(f"the lab needs {', '.join(lacking)}")
     build(asked.arch)
     if asked.do == "up":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with virtual_pair(asked.arch) as pair:
             for one in pair:
                 print(shlex.join(["ssh", *one.ssh_options("root"), "root@127.0.0.1"]), flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            with suppress(KeyboardInterrupt):
+                signal.pause()
 
 
 def build(arch: Arch) -> None:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,9 +75,9 @@ class Guest:
     image: Image
     run_folder: Path
     process: subprocess.Popen[bytes]
-    qmp: Qmp = field(init=False)
-    port: int = field(init=False)
-    """Where its sshd answers on 127.0.0.1."""
+    qmp: Qmp | None = None
+    port: int = 0
+    """Where its sshd answers on 127.0.0.1. This and `qmp` are known once it is ready."""
 
     @property
     def console(self) -> Path:
@@ -109,15 +109,25 @@ class Guest:
     def write(self, path: str, text: str, user: User = "root") -> None:
         self.run(f"cat > {shlex.quote(path)}", user, stdin=text)
 
+    def feed(self, command: str, data: bytes) -> None:
+        """Run a command with bytes for standard input. Raises GuestError when it fails."""
+        done = subprocess.run([*self._ssh("root"), command], input=data, capture_output=True, timeout=120, check=False)
+        if done.returncode:
+            raise GuestError(f"root@{self.name}: {command}\n{done.stderr.decode(errors='replace')}")
+
     def send(self, folder: Path, target: str) -> None:
         """Copy what is in a folder of this machine into one of the guest."""
         pack = subprocess.run(["tar", "-C", folder, "-cf", "-", "."], stdout=subprocess.PIPE, check=True)
-        unpack = f"mkdir -p {target} && tar -xf - --no-same-owner -C {target}"
-        subprocess.run([*self._ssh("root"), unpack], input=pack.stdout, check=True, timeout=120)
+        self.feed(f"mkdir -p {target} && tar -xf - --no-same-owner -C {target}", pack.stdout)
 
     def cable(self, nic: str, *, plugged: bool) -> None:
         """Pull this guest's end of a cable, or put it back."""
-        self.qmp.ask("set_link", name=nic, up=plugged)
+        self.ask_qemu("set_link", name=nic, up=plugged)
+
+    def ask_qemu(self, command: str, **arguments: Any) -> Any:
+        """A command of QEMU's machine protocol."""
+        assert self.qmp is not None, f"{self.name} is not ready"
+        return self.qmp.ask(command, **arguments)
 
     def ssh_options(self, user: User) -> list[str]:
         """Options with which ssh and anything built on it enters this guest."""
@@ -145,6 +155,8 @@ class Guest:
         """End the guest and the connections to it."""
         for user in ("root", "spark"):
             self.new_login(user)
+        if self.qmp is not None:
+            self.qmp.close()
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -224,7 +236,7 @@ def wait_until_ready(guest: Guest) -> None:
     for nic in NICS:
         if not nic.cable:
             guest.cable(nic.name, plugged=False)
-    table = guest.qmp.ask("human-monitor-command", **{"command-line": "info usernet"})
+    table = guest.ask_qemu("human-monitor-command", **{"command-line": "info usernet"})
     forwarded = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)
     if forwarded is None:
         raise GuestError(f"{guest.name}: no forwarded port in {table!r}")
@@ -243,6 +255,10 @@ class Qmp:
         self._stream = self._socket.makefile("rw")
         self._stream.readline()
         self.ask("qmp_capabilities")
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """One command's `return`. Raises GuestError for its `error`."""

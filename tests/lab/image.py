@@ -123,7 +123,7 @@ def _build(arch: Arch, out: Path) -> None:
     _accounts(root, out)
     _fill_in(root)
     compile_python(root, "usr/lib/python3*")
-    squash(root, out / "root.squashfs", spark_owns="home/spark")
+    squash(root, out / "root.squashfs")
     shutil.rmtree(root)
 
 
@@ -266,23 +266,18 @@ def _runs(python: str) -> bool:
     return subprocess.run([python, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def squash(root: Path, out: Path, spark_owns: str = "") -> None:
-    """Pack a folder; everything in it belongs to root, but for one folder of user spark."""
-    command: list[str | Path] = [
+def squash(root: Path, out: Path) -> None:
+    """Pack a folder; everything in it belongs to root."""
+    command = [
         "mksquashfs",
         root,
         out,
         "-noappend",
         "-quiet",
         "-no-progress",
+        "-no-xattrs",
         "-comp",
         "lz4",
         "-all-root",
-        "-no-xattrs",
     ]
-    if spark_owns:
-        paths = [root / spark_owns, *(root / spark_owns).rglob("*")]
-        for path in paths:
-            mode = path.stat().st_mode & 0o7777
-            command += ["-p", f"{path.relative_to(root)} m {mode:o} 1000 1000"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["mksquashfs", root, out, *options], check=True, stdout=subprocess.DEVNULL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,17 @@ class Pair:
 
     def reset(self) -> None:
         """Undo whatever a test did to the network, the limits and the files that NCCL reads."""
-        for guest in self:
-            for nic in NICS:
-                if nic.cable:
-                    guest.cable(nic.name, plugged=True)
-            guest.run("guest-network")
+        with ThreadPoolExecutor() as both:
+            list(both.map(_heal, self))
         for guest in self:
             wait_for(f"the ports of {guest.name}", lambda guest=guest: _active(guest) == len(RAILS), 30)  # type: ignore[misc]
+
+
+def _heal(guest: Guest) -> None:
+    for nic in NICS:
+        if nic.cable:
+            guest.cable(nic.name, plugged=True)
+    guest.run("guest-network")
 
 
 def _active(guest: Guest) -> int:

@@ -1,0 +1,60 @@
+"""A real Docker engine in the guests, and an image in which NCCL's network code runs."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import tarfile
+from collections.abc import Mapping
+
+from tests.lab.guest import Guest
+from tests.lab.poll import wait_for
+
+IMAGE = "lab/nccl:1"
+
+MOUNTS = ("/usr:/usr:ro", "/opt:/opt:ro", "/etc/libibverbs.d:/etc/libibverbs.d:ro")
+"""The image is a skeleton; programs and libraries are the guest's own."""
+
+
+def start_engine(guest: Guest) -> None:
+    """Start dockerd if it does not run, wait for it, and have the image."""
+    if guest.run("docker version", check=False).returncode:
+        # overlay2 cannot live on the guest's overlay root.
+        guest.run("mountpoint -q /var/lib/docker || mount -t tmpfs docker /var/lib/docker")
+        guest.run("setsid dockerd > /var/log/dockerd.log 2>&1 < /dev/null &")
+        wait_for(
+            f"dockerd of {guest.name}", lambda: guest.run("docker version", check=False).returncode == 0, timeout=180
+        )
+    if not guest.text(f"docker image ls --quiet {IMAGE}"):
+        guest.feed(f"docker import --change 'ENV NCCL_SOCKET_FAMILY=AF_INET' - {IMAGE}", _skeleton())
+
+
+def stop_engine(guest: Guest) -> None:
+    """End dockerd: the next start reads /etc/docker/daemon.json anew."""
+    guest.run("kill $(cat /run/docker.pid)")
+    wait_for(f"dockerd of {guest.name} to end", lambda: not guest.text("pidof dockerd || true"), timeout=60)
+
+
+def docker_run(command: str, env: Mapping[str, str], *options: str) -> str:
+    """The shell command that runs a command in a container on the machine's own network."""
+    words = ["docker", "run", "--rm", "--network", "host", *options]
+    words += [word for mount in MOUNTS for word in ("-v", mount)]
+    words += [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
+    return shlex.join([*words, IMAGE, "bash", "-c", command])
+
+
+def _skeleton() -> bytes:
+    """The folders of a root, as a tar archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("usr", "etc", "dev", "proc", "sys", "run", "root", "opt", "tmp"):
+            folder = tarfile.TarInfo(name)
+            folder.type = tarfile.DIRTYPE
+            folder.mode = 0o1777 if name == "tmp" else 0o755
+            archive.addfile(folder)
+        for name in ("bin", "lib", "sbin"):
+            link = tarfile.TarInfo(name)
+            link.type = tarfile.SYMTYPE
+            link.linkname = f"usr/{name}"
+            archive.addfile(link)
+    return packed.getvalue()
