@@ -306,11 +306,16 @@ class Recording(System):
                 entries[path] = archive.Entry(folder=used)
             if path in ("/proc/net/tcp", "/proc/net/tcp6") and not entry.problem:
                 entries[path] = archive.Entry(text="".join(_listening(entry.text)))
+            if path.partition(" ")[0] in JSON and not entry.problem:
+                entries[path] = archive.Entry(text=msgspec.json.format(entry.text, indent=1) + "\n")
         return archive.render(entries)
 
 
 PATHS = ("file", "folder", "link")
 """The doors whose entries in an archive are paths, as in ttar."""
+
+JSON = ("layer", "environ", "cmdline", "docker", "netlink", "nvml", "verbs", "processes")
+"""The doors that answer in JSON, which an archive has one value a line."""
 
 
 def _listening(text: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sparkdoctor.fact import Fact, unread
+from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts import names
 from sparkdoctor.host import Data, Interface, Network, Route
 from sparkdoctor.system import System
@@ -67,5 +67,5 @@ def parse_speed(text: str) -> int:
     """Mb/s. The kernel prints -1 for a speed it does not know (SPEED_UNKNOWN, linux/ethtool.h)."""
     speed = int(text)
     if speed < 0:
-        raise ValueError(f"the driver does not know it ({speed})")
+        raise CannotTell("", f"the driver does not know it ({speed})")
     return speed

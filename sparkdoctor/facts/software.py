@@ -160,8 +160,10 @@ def _read(tree: Tree, title: str, key: str, prefixes: Iterable[str]) -> Software
 
 
 def _site(tree: Tree, prefix: str) -> Site:
-    folders = []
-    for lib in (f"{prefix}/lib", f"{prefix}/lib64") if prefix != "/usr" else ("/usr/local/lib", "/usr/lib"):
+    folders: list[str] = []
+    for lib in ("/usr/local/lib", "/usr/lib") if prefix == "/usr" else (f"{prefix}/lib", f"{prefix}/lib64"):
+        if lib.endswith("64") and folders:
+            break  # lib64 is a link to lib
         pythons = [name for name in tree.names(lib) or () if re.fullmatch(r"python3(\.\d+)?", name)]
         for python in sorted(pythons, key=len, reverse=True):
             for kind in ("dist-packages", "site-packages"):
