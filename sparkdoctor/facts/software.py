@@ -81,16 +81,17 @@ def _environment(system: System, key: str) -> Software:
 
 
 def _of_container(system: System, key: str, identity: str) -> Software:
+    """Through a model server in it, which needs no Docker; else through its first process."""
+    servers = listed(system)
+    pids = [process.pid for process in servers.value if process.container == identity] if servers.is_known else []
+    prefixes = [prefix for pid in pids for prefix in _prefixes_of_process(system, pid)]
+    if pids:
+        return _read(Tree(system, f"/proc/{pids[0]}/root"), f"container {identity[:12]}", key, [*prefixes, *PREFIXES])
     container = inspect_container(system, identity).value
     if not container.running:
         return _of_image(system, key, container.image_id)
     tree = Tree(system, f"/proc/{container.pid}/root")
-    top = tree.names("/")
-    if top is None:
-        raise CannotTell(tree.place("/"), "the container ended while it was looked at")
-    servers = [process.pid for process in listed(system).value if process.container == identity]
-    prefixes = [prefix for pid in servers for prefix in _prefixes_of_process(system, pid)]
-    return _read(tree, container.name, key, [*prefixes, *_prefixes_of_env(container.env.value), *PREFIXES])
+    return _read(tree, f"container {container.name}", key, [*_prefixes_of_env(container.env.value), *PREFIXES])
 
 
 def _of_image(system: System, key: str, reference: str) -> Software:
@@ -141,39 +142,44 @@ class Site(msgspec.Struct, frozen=True):
 
 
 def _read(tree: Tree, title: str, key: str, prefixes: Iterable[str]) -> Software:
-    """The first environment under `prefixes` that has vllm, else the first that has any package that matters."""
+    """The first environment under `prefixes` that has vllm, else the first that has any package that matters.
+
+    An empty `key` stands for `prefix:` and the prefix that was found.
+    """
     looked: list[str] = []
     second: tuple[str, Site] | None = None
     for prefix in dict.fromkeys(prefix.rstrip("/") or "/usr" for prefix in prefixes):
-        site = _site(tree, prefix)
-        looked.append(f"{prefix}/lib")
-        if "vllm" in site.installed:
-            return _software(tree, title, key or f"prefix:{prefix}", site)
-        if second is None and MATTERS & site.installed.keys():
-            second = prefix, site
+        looked.append(prefix)
+        for site in _sites(tree, prefix):
+            if "vllm" in site.installed:
+                return _software(tree, title, key or f"prefix:{prefix}", site)
+            if second is None and MATTERS & site.installed.keys():
+                second = prefix, site
     if second is not None:
         return _software(tree, title, key or f"prefix:{second[0]}", second[1])
-    where = f"{title}: {', '.join(looked)}"
-    return not_seen(
-        key or f"prefix:{looked[0] if looked else title}", where, "no vllm and no torch is installed there", absent=True
-    )
+    where = f"{title}: {', '.join(f'{prefix}/lib' for prefix in looked)}"
+    problem = "neither vllm nor another package that matters is installed there"
+    return not_seen(key or f"prefix:{looked[0] if looked else '?'}", where, problem, absent=True)
 
 
-def _site(tree: Tree, prefix: str) -> Site:
-    folders: list[str] = []
+def _sites(tree: Tree, prefix: str) -> Iterator[Site]:
+    """One for each version of Python that has packages under a prefix, the newest first."""
+    found: dict[str, list[str]] = {}
     for lib in ("/usr/local/lib", "/usr/lib") if prefix == "/usr" else (f"{prefix}/lib", f"{prefix}/lib64"):
-        if lib.endswith("64") and folders:
+        if lib.endswith("64") and found:
             break  # lib64 is a link to lib
-        pythons = [name for name in tree.names(lib) or () if re.fullmatch(r"python3(\.\d+)?", name)]
-        for python in sorted(pythons, key=len, reverse=True):
-            for kind in ("dist-packages", "site-packages"):
-                if tree.names(f"{lib}/{python}/{kind}") is not None:
-                    folders.append(f"{lib}/{python}/{kind}")
-    installed: dict[str, tuple[str, str]] = {}
-    for folder in folders:
-        for name, entry in _distributions(tree, folder).items():
-            installed.setdefault(name, entry)
-    return Site(tuple(folders), installed)
+        for python in tree.names(lib) or ():
+            if re.fullmatch(r"python3(\.\d+)?", python):
+                both = (f"{lib}/{python}/{kind}" for kind in ("dist-packages", "site-packages"))
+                found.setdefault(python, []).extend(folder for folder in both if tree.names(folder) is not None)
+    shared = found.pop("python3", [])  # Debian's own packages, for every version
+    for python in sorted(found, key=lambda name: int(name.partition(".")[2]), reverse=True) or ([""] if shared else []):
+        folders = [*found.get(python, []), *shared]
+        installed: dict[str, tuple[str, str]] = {}
+        for folder in folders:
+            for name, entry in _distributions(tree, folder).items():
+                installed.setdefault(name, entry)
+        yield Site(tuple(folders), installed)
 
 
 def _distributions(tree: Tree, folder: str) -> dict[str, tuple[str, str]]:
