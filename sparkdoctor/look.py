@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
 from sparkdoctor.errors import BadInput
+from sparkdoctor.fact import Fact
 from sparkdoctor.facts import Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
@@ -22,7 +23,7 @@ from sparkdoctor.launch.compose import ranks, read_compose
 from sparkdoctor.launch.resolve import resolve
 from sparkdoctor.launch.types import LaunchError, Spec
 from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
-from sparkdoctor.system import System
+from sparkdoctor.system import Live, System
 
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 """In the order in which Docker Compose looks for them."""
@@ -62,23 +63,23 @@ class Look(Data, frozen=True):
 def look(ask: Ask, system: System, environ: Mapping[str, str]) -> Look:
     """Find the launches, gather the facts, resolve what each rank will see. Raises BadInput."""
     snapshots, rank_targets = _sort_targets(ask.targets)
-    rank_specs = [_rank(target, ask, system, environ) for target in rank_targets]
+    rank_specs = [_rank(target, ask, environ) for target in rank_targets]
     if snapshots:
         _refuse_with_snapshots(ask, bool(rank_specs))
         return Look(_from_snapshots(snapshots, rank_specs), chosen="")
-    specs, chosen = (rank_specs, "") if rank_specs else _find_specs(ask, system, environ)
+    specs, chosen = (rank_specs, "") if rank_specs else _find_specs(ask, environ)
     host, slow = gather_here(system, specs, ask.prefixes)
     if not specs:
-        specs, chosen = _find_running(ask, host, system, environ)
+        specs, chosen = _find_running(ask, host, system.environ("self"))
     return Look(_clusters_here(specs, host, together=bool(rank_specs)), chosen, slow)
 
 
 def take_snapshot(ask: Ask, system: System, environ: Mapping[str, str]) -> Snapshot:
     """This machine's facts and every launch found on it: what `collect` writes. Raises BadInput."""
-    specs, _ = _find_specs(ask, system, environ)
+    specs, _ = _find_specs(ask, environ)
     host, _ = gather_here(system, specs, ask.prefixes)
     alive = [] if ask.containers or ask.pids else list(seen.running(host))
-    return Snapshot(host, (*alive, *specs) or tuple(_find_running(ask, host, system, environ)[0]))
+    return Snapshot(host, (*alive, *specs) or tuple(_find_running(ask, host, system.environ("self"))[0]))
 
 
 def gather_here(system: System, specs: Sequence[Spec], prefixes: Sequence[str]) -> tuple[Host, tuple[str, ...]]:
@@ -150,7 +151,7 @@ def _refuse_with_snapshots(ask: Ask, ranks_named: bool) -> None:
         )
 
 
-def _rank(target: str, ask: Ask, system: System, environ: Mapping[str, str]) -> Spec:
+def _rank(target: str, ask: Ask, environ: Mapping[str, str]) -> Spec:
     """The one rank that a folder, a compose file or an .env file describes."""
     path = Path(target)
     files: tuple[str, ...]
@@ -161,7 +162,7 @@ def _rank(target: str, ask: Ask, system: System, environ: Mapping[str, str]) -> 
         files, env_files = (target,), ()
     else:
         files, env_files = ask.files or (_compose_in(path.parent, Path(".")),), (target,)
-    specs = _compose(system, files, env_files, ask, environ)
+    specs = _compose(files, env_files, ask, environ)
     if len(specs) != 1:
         names = ", ".join(spec.service for spec in specs) or "none"
         raise BadInput(f"{target}: {len(specs)} services serve a model ({names}); name one with --service")
@@ -176,21 +177,21 @@ def _compose_in(*folders: Path) -> str:
     raise BadInput(f"{folders[0]}: no compose file there (looked for {', '.join(COMPOSE_NAMES)}); name it with --file")
 
 
-def _compose(
-    system: System, files: Sequence[str], env_files: Sequence[str], ask: Ask, environ: Mapping[str, str]
+def _compose(  # launch files are the user's, so they are read here whatever machine is asked for facts
+    files: Sequence[str], env_files: Sequence[str], ask: Ask, environ: Mapping[str, str]
 ) -> list[Spec]:
     try:
-        specs = read_compose(system, files, env_files, profiles=ask.profiles, environ=environ, services=ask.services)
+        specs = read_compose(Live(), files, env_files, profiles=ask.profiles, environ=environ, services=ask.services)
     except LaunchError as error:
         raise BadInput(str(error)) from None
     return list(specs if ask.services else ranks(specs))
 
 
-def _find_specs(ask: Ask, system: System, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
+def _find_specs(ask: Ask, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
     """Launches that are in files: those named, else the compose file of this folder."""
     if ask.files or ask.env_files:
         files = ask.files or (_compose_in(Path(".")),)
-        specs = _compose(system, files, ask.env_files, ask, environ)
+        specs = _compose(files, ask.env_files, ask, environ)
         if not specs:
             raise BadInput(f"{', '.join(files)}: no service there serves a model; name one with --service")
         return specs, ""
@@ -198,20 +199,21 @@ def _find_specs(ask: Ask, system: System, environ: Mapping[str, str]) -> tuple[l
         return [], ""
     for name in COMPOSE_NAMES:
         if Path(name).is_file():
-            return _compose(system, (name,), (), ask, environ), f"{name} is in this folder"
+            return _compose((name,), (), ask, environ), f"{name} is in this folder"
     return [], ""
 
 
-def _find_running(ask: Ask, host: Host, system: System, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
+def _find_running(ask: Ask, host: Host, environ: Fact[dict[str, str]]) -> tuple[list[Spec], str]:
     """Launches that run: those named, else all; else this shell if it is set up for one."""
     if ask.containers or ask.pids:
         return [*(_container(name, host) for name in ask.containers), *(_process(pid, host) for pid in ask.pids)], ""
-    shell = seen.of_shell(system.environ("self"), host.limits.own)
+    shell = seen.of_shell(environ, host.limits.own)
     if ask.shell:
         return [shell], ""
     if alive := seen.running(host):
         return list(alive), "it runs here"
-    if any(name.startswith(("NCCL_", "VLLM_")) or name == "MASTER_ADDR" for name in environ):
+    names = environ.value if environ.is_known else ()
+    if any(name.startswith(("NCCL_", "VLLM_")) or name == "MASTER_ADDR" for name in names):
         return [shell], "this shell sets NCCL_*, VLLM_* or MASTER_ADDR"
     return [], ""
 

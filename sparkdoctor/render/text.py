@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from msgspec.structs import replace
 from rich.text import Text
 
 from sparkdoctor.api import Certainty, Finding, Fix, Node, Seen, Severity
@@ -60,25 +62,28 @@ def report(results: Sequence[Result], *, verbose: bool, ascii_only: bool) -> Ite
         yield from _every(results, ascii_only)
     explained = {(name, node) for result in results for name in result.with_it for node in result.on}
     yield from _not_seen(results, verbose)
-    for finding, result, on in _folded(results, explained):
+    for group in _folded(results, explained):
         yield Text("")
-        yield from _finding(finding, result, on)
-        for name in result.with_it:
-            for other in results:
-                if other.check == name and set(other.on) & set(result.on):
-                    for consequence in other.findings:
-                        yield Text(f"   with it: {printable(consequence.message)} [{name}]")
+        yield from _finding(group)
+        for name in group.result.with_it:
+            others = [other for other in results if other.check == name and set(other.on) & set(group.on)]
+            for message in dict.fromkeys(finding.message for other in others for finding in other.findings):
+                yield Text(f"   with it: {printable(message)} [{name}]")
     yield Text("")
     yield from _closing(results, explained)
 
 
 def _every(results: Sequence[Result], ascii_only: bool) -> Iterator[Text]:
+    """Every check with what it saw; nodes that saw the same stand together."""
+    groups: dict[tuple[str, Status, str, tuple[Seen, ...]], list[str]] = {}
     for result in results:
-        mark = WORD[result.status] if ascii_only else f"{MARK[result.status]} "
-        reason = f"  {WORD[result.status]}: {result.reason}" if result.reason else ""
-        yield Text(printable(f"{mark} {result.check} ({', '.join(result.on)}){reason}"))
-        if result.status is Status.PASSED:
-            yield from evidence(result.seen, "    ")
+        seen = result.seen if result.status is Status.PASSED else ()
+        groups.setdefault((result.check, result.status, result.reason, seen), []).extend(result.on)
+    for (name, status, reason, seen), on in groups.items():
+        mark = WORD[status] if ascii_only else MARK[status]
+        why = f"  {WORD[status]}: {reason}" if reason else ""
+        yield Text(printable(f"{mark} {name} ({', '.join(dict.fromkeys(on))}){why}"))
+        yield from evidence(seen, "    ")
 
 
 def _not_seen(results: Sequence[Result], verbose: bool) -> Iterator[Text]:
@@ -102,26 +107,39 @@ def _not_seen(results: Sequence[Result], verbose: bool) -> Iterator[Text]:
                 yield from (Text("    " + printable(line)) for line in result.trace.splitlines())
 
 
-def _folded(results: Sequence[Result], explained: set[tuple[str, str]]) -> list[tuple[Finding, Result, list[str]]]:
-    """Findings that are the same on several nodes as one; mildest first."""
-    groups: dict[tuple[str, Finding], tuple[Result, list[str]]] = {}
+class _Folded(NamedTuple):
+    """One finding, on every node where it is the same but for the commands of its fix."""
+
+    finding: Finding
+    result: Result
+    on: list[str]
+    run: dict[str, tuple[str, ...]]
+    """The fix's commands on each node."""
+
+
+def _folded(results: Sequence[Result], explained: set[tuple[str, str]]) -> list[_Folded]:
+    """Findings by severity, the mildest first."""
+    groups: dict[tuple[str, Finding], _Folded] = {}
     for result in results:
         if result.status is not Status.FAILED or all((result.check, node) in explained for node in result.on):
             continue
         for finding in result.findings:
-            groups.setdefault((result.check, finding), (result, []))[1].extend(result.on)
-    found = [(finding, result, list(dict.fromkeys(on))) for (_, finding), (result, on) in groups.items()]
-    return sorted(found, key=lambda item: ORDER[item[1].severity])
+            same = replace(finding, fix=replace(finding.fix, run=()))
+            group = groups.setdefault((result.check, same), _Folded(finding, result, [], {}))
+            group.on.extend(node for node in result.on if node not in group.on)
+            group.run.update(dict.fromkeys(result.on, finding.fix.run))
+    return sorted(groups.values(), key=lambda group: ORDER[group.result.severity])
 
 
-def _finding(finding: Finding, result: Result, on: Sequence[str]) -> Iterator[Text]:
+def _finding(group: _Folded) -> Iterator[Text]:
+    severity = group.result.severity
     yield Text.assemble(
-        (f"{result.severity.value}[{printable(result.check)}]", STYLE[result.severity]),
-        (f" {printable(finding.message)}", "bold"),
-        f"  {printable(', '.join(on))}",
+        (f"{severity.value}[{printable(group.result.check)}]", STYLE[severity]),
+        (f" {printable(group.finding.message)}", "bold"),
+        f"  {printable(', '.join(group.on))}",
     )
-    yield from evidence(finding.seen, "   | ")
-    yield from fix_lines(finding.fix)
+    yield from evidence(group.finding.seen, "   | ")
+    yield from fix_lines(group.finding.fix, run=group.run if len(set(group.run.values())) > 1 else None)
 
 
 def evidence(seen: Sequence[Seen], indent: str) -> Iterator[Text]:
@@ -134,18 +152,19 @@ def evidence(seen: Sequence[Seen], indent: str) -> Iterator[Text]:
         yield Text.assemble(indent, f"{what:<{what_width}}  {value:<{value_width}}{wants}", (f"  {where}", "dim"))
 
 
-def fix_lines(fix: Fix, indent: str = "   ") -> Iterator[Text]:
-    """The fix as lines to have and commands to run, never mixed."""
+def fix_lines(fix: Fix, indent: str = "   ", *, run: Mapping[str, tuple[str, ...]] | None = None) -> Iterator[Text]:
+    """The fix as lines to have and commands to run, never mixed; `run`: commands that differ by node."""
     word = FIX_WORD[fix.certainty]
     colon = ":" if fix.edit or fix.run else ""
     yield Text.assemble(indent, (f"{word}:", "bold green"), f" {printable(fix.do)}{colon}")
     inner = indent + "       "
     for line in fix.edit.splitlines():
         yield Text(f"{inner}{printable(line)}")
-    if fix.run and fix.edit:
-        yield Text(f"{indent}     then:")
-    for command in fix.run:
-        yield Text(f"{inner}{printable(command)}")
+    for node, commands in (run or {"": fix.run}).items():
+        if node or (commands and fix.edit):
+            yield Text(f"{indent}     then{' on ' + printable(node) if node else ''}:")
+        for command in commands:
+            yield Text(f"{inner}{printable(command)}")
     if fix.cost:
         yield Text(f"{indent}     ({printable(fix.cost)})")
 
@@ -157,7 +176,7 @@ def _closing(results: Sequence[Result], explained: set[tuple[str, str]]) -> Iter
     blind = count[Status.UNKNOWN]
     could_not = f"{blind} check{'s' if blind != 1 else ''} could not look"
     if found:
-        problems = sum(result.severity is not Severity.NOTE for _, result, _ in found)
+        problems = sum(group.result.severity is not Severity.NOTE for group in found)
         notes = len(found) - problems
         words = [f"{problems} problem{'s' if problems != 1 else ''}"] if problems else ["no problems found"]
         if notes:
@@ -165,7 +184,7 @@ def _closing(results: Sequence[Result], explained: set[tuple[str, str]]) -> Iter
         if blind:
             words.append(could_not)
         yield Text(
-            f"{', '.join(words)}; {rest or 'nothing passed'}. Why and how, at length: sparkdoctor explain {found[-1][1].check}"
+            f"{', '.join(words)}; {rest or 'nothing passed'}. Why and how, at length: sparkdoctor explain {found[-1].result.check}"
         )
     elif not count[Status.PASSED]:
         yield Text(f"nothing could be checked; {could_not if blind else rest or 'no check ran'}.")
