@@ -15,6 +15,8 @@ from sparkdoctor.run import Result, Status
 STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 FIX_WORD = {Certainty.EXACT: "fix", Certainty.FILL_IN: "fix, fill in <...>", Certainty.TRY: "try"}
 ORDER = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+LONG = 32
+"""Characters of a value past which it does not widen its column."""
 MARK = {Status.PASSED: "✓", Status.FAILED: "✗", Status.SKIPPED: "-", Status.UNKNOWN: "?", Status.CRASHED: "!"}
 WORD = {Status.PASSED: "ok", Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.UNKNOWN: "unknown", Status.CRASHED: "crashed"}  # fmt: skip
 
@@ -146,7 +148,7 @@ def evidence(seen: Sequence[Seen], indent: str) -> Iterator[Text]:
     """`what  value  (wants ...)  where`, in columns."""
     rows = [(printable(s.what), printable(s.value), printable(s.wanted), printable(s.where)) for s in seen]
     what_width = max((len(row[0]) for row in rows), default=0)
-    value_width = min(40, max((len(row[1]) for row in rows), default=0))
+    value_width = max((len(row[1]) for row in rows if len(row[1]) <= LONG), default=0)
     for what, value, wanted, where in rows:
         wants = f"  (wants {wanted})" if wanted else ""
         yield Text.assemble(indent, f"{what:<{what_width}}  {value:<{value_width}}{wants}", (f"  {where}", "dim"))
