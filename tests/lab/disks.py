@@ -53,12 +53,17 @@ def dependencies(arch: Arch) -> Path:
 
 
 def sparkdoctor(target: Path) -> None:
-    """Unpack sparkdoctor's wheel, built from this checkout, into a folder."""
+    """Fill a folder with what sparkdoctor's wheel holds, built from this checkout, and a command to start it."""
     _pip("wheel", "--no-deps", "-w", target, PROJECT)
     (wheel,) = target.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
     wheel.unlink()
+    compile_python(target, "sparkdoctor")
+    (target / "bin").mkdir()
+    command = target / "bin/sparkdoctor"
+    command.write_text("#!/usr/bin/python3\nimport sys\nfrom sparkdoctor.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
 
 
 def _nccl(arch: Arch, out: Path) -> None:

@@ -129,14 +129,12 @@ def _build(arch: Arch, out: Path) -> None:
 
 def _unpack(arch: Arch, root: Path) -> None:
     excluded = [f"--exclude=./{path}" for path in UNUSED]
-    mmdebstrap = subprocess.Popen(
-        ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={arch}",
-         f"--include={','.join([*PACKAGES, f'linux-image-{arch}'])}", "--format=tar", SUITE, "-"],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    subprocess.run(["tar", "-x", "--no-same-owner", *excluded, "-C", root], stdin=mmdebstrap.stdout, check=True)
-    if mmdebstrap.wait():
-        raise subprocess.CalledProcessError(mmdebstrap.returncode, "mmdebstrap")
+    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={arch}", "--format=tar"]
+    command += [f"--include={','.join([*PACKAGES, f'linux-image-{arch}'])}", SUITE, "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as mmdebstrap:
+        subprocess.run(["tar", "-x", "--no-same-owner", *excluded, "-C", root], stdin=mmdebstrap.stdout, check=True)
+    if mmdebstrap.returncode:
+        raise subprocess.CalledProcessError(mmdebstrap.returncode, command)
 
 
 def _keep_modules(source: Path, version: str, target: Path, names: Iterable[str]) -> None:
@@ -268,16 +266,5 @@ def _runs(python: str) -> bool:
 
 def squash(root: Path, out: Path) -> None:
     """Pack a folder; everything in it belongs to root."""
-    command = [
-        "mksquashfs",
-        root,
-        out,
-        "-noappend",
-        "-quiet",
-        "-no-progress",
-        "-no-xattrs",
-        "-comp",
-        "lz4",
-        "-all-root",
-    ]
+    options = ["-noappend", "-quiet", "-no-progress", "-no-xattrs", "-comp", "lz4", "-all-root"]
     subprocess.run(["mksquashfs", root, out, *options], check=True, stdout=subprocess.DEVNULL)

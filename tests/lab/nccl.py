@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,8 +118,8 @@ class Choice:
     side_channel: tuple[str, str] | None
     devices: tuple[tuple[str, int], ...]
     """HCA and port, in NCCL's order."""
-    gid_indexes: tuple[int, ...]
-    """One for each device for which NCCL got as far as choosing it."""
+    gid_indexes: dict[int, int]
+    """By number of the device, for those for which NCCL got as far as connecting."""
     steps: dict[str, str]
     log: str
 
@@ -140,7 +140,7 @@ def _choice(answer: dict[str, Any]) -> Choice:
         bootstrap=_interface(re.search(r"Bootstrap ?: Using (\S+?):(\S+)<\d+>", log)),
         side_channel=_interface(using_ib) if answer.get("devices") else None,
         devices=tuple((device["name"], device["port"]) for device in answer.get("devices", ())),
-        gid_indexes=tuple(_gids(log)),
+        gid_indexes=_gids(log),
         steps=answer["steps"],
         log=log,
     )
@@ -150,10 +150,7 @@ def _interface(found: re.Match[str] | None) -> tuple[str, str] | None:
     return (found[1], found[2].partition("%")[0]) if found else None
 
 
-def _gids(log: str) -> Iterator[int]:
+def _gids(log: str) -> dict[int, int]:
     """`NCCL Dev 0 IbDev 0 Port 1 qp_num 43 mtu 5 GID 1 (0/800A8C0FFFF0000)`: a line for each device."""
-    seen = set()
-    for device, index in re.findall(r"NCCL Dev (\d+) IbDev .* GID (-?\d+) \(", log):
-        if device not in seen:
-            seen.add(device)
-            yield int(index)
+    found = re.findall(r"NCCL Dev (\d+) IbDev .* GID (-?\d+) \(", log)
+    return {int(device): int(index) for device, index in found}

@@ -72,7 +72,7 @@ def test_nccl_says_what_it_chose(pair: Pair) -> None:
     assert choice.net == "IB"
     assert choice.bootstrap == choice.side_channel == ("enp1s0f0np0", "192.168.0.8")
     assert choice.devices == (("rocep1s0f0", 1), ("roceP2p1s0f0", 1))
-    assert choice.gid_indexes == (1, 1)
+    assert choice.gid_indexes == {0: 1, 1: 1}
 
 
 def test_nccl_sends_data_from_container_to_container(docker_pair: Pair) -> None:
