@@ -13,7 +13,7 @@ from sparkdoctor.fact import Fact
 from sparkdoctor.launch.shell import parse
 from sparkdoctor.launch.shell_run import Argument, Follower, State, changes
 from sparkdoctor.launch.shell_words import ShellError
-from sparkdoctor.launch.tree import Listing, Node, Scalar, want_text
+from sparkdoctor.launch.tree import Listing, Node, Scalar, want_string
 from sparkdoctor.launch.types import LaunchError, Remark
 
 _SHELLS = {"bash", "sh", "dash", "ash", "zsh"}
@@ -60,9 +60,9 @@ def command_line(entrypoint: Node | None, command: Node | None, env: Mapping[str
     arguments: list[_Argument] = []
     for node in (entrypoint, command):
         if isinstance(node, Listing):
-            arguments += [_Argument(want_text(item, "command")) for item in node.items]
+            arguments += [_Argument(want_string(item, "command")) for item in node.items]
         elif node is not None:
-            arguments += _split(want_text(node, "command"), remarks)
+            arguments += _split(want_string(node, "command"), remarks)
     if not arguments:
         return CommandLine(remarks=tuple(remarks))
     where = next(node.where for node in (command, entrypoint) if node is not None)

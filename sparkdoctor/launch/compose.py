@@ -127,6 +127,11 @@ class _Source:
 
 
 def _spec(source: _Source, name: str, service: Table) -> Spec:
+    if not any(service.get(key) for key in ("image", "build", "provider")):
+        raise LaunchError(service.where, f"service `{name}` has neither `image` nor `build`")
+    mode = service.get("network_mode")
+    if mode is not None and service.get("networks") is not None:
+        raise LaunchError(mode.where, "`network_mode` and `networks` exclude each other")
     env, unset, env_remarks = _environment(source, name, service)
     values = {variable: fact.value for variable, fact in env.items()}
     command = command_line(service.get("entrypoint"), service.get("command"), values)
@@ -158,7 +163,7 @@ def _spec(source: _Source, name: str, service: Table) -> Spec:
         devices=settings.devices(service),
         gpus=settings.gpus(service),
         mounts=settings.mounts(service, source.home),
-        remarks=_remarks(source.remarks, service, env_remarks, command.remarks),
+        remarks=_remarks(source.remarks, service, settings.unknown_keys(service), env_remarks, command.remarks),
     )
 
 
@@ -194,6 +199,7 @@ def _environment(
     env = {
         variable: _without_secret(variable, Fact(value.place, value.value, over=value.over))
         for variable, value in merged.items()
+        if variable
     }
     return env, tuple(name for name in unset if name not in env), remarks
 

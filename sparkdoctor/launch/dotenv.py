@@ -85,9 +85,13 @@ class _Parser:
 
     def _name(self) -> tuple[str, bool]:
         """The name at this place, and whether it stands alone (its value is taken from outside)."""
-        if export := _EXPORT.match(self.text, self.at):
-            self.at = export.end()
+        if _EXPORT.match(self.text, self.at):
+            self.at += len("export")
+            while self.at < len(self.text) and self.text[self.at] in _BLANK:
+                self.at += 1
         start = self.at
+        if start == len(self.text):
+            raise LaunchError(self._place(start), "`export` without a name")
         for at in range(start, len(self.text)):
             char = self.text[at]
             if char in "=:\n":
@@ -98,12 +102,20 @@ class _Parser:
                     self._place(start), f"unexpected character {char!r} in the variable name `{clean_text(line[:60])}`"
                 )
         else:
+            # compose takes a last line without `=` and line feed for the value of a nameless variable
             at = len(self.text)
+            word = self.text[start:].strip(_SPACE)
+            self.remarks.append(
+                Remark(
+                    self._place(start), f"the last line `{word[:60]}` has no line feed, so compose sets nothing by it"
+                )
+            )
+            return "", False
         name = self.text[start:at].rstrip(_SPACE)
         if " " in name:
             raise LaunchError(self._place(start), f"a variable name cannot contain a space: `{clean_text(name[:60])}`")
         self.at = at + 1
-        alone = at >= len(self.text) or self.text[at] == "\n"
+        alone = self.text[at] == "\n"
         if not alone:
             while self.at < len(self.text) and self.text[self.at] in _BLANK:
                 self.at += 1

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 
-from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, places, want_text
+from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, places, want_string, want_text
 from sparkdoctor.launch.types import LaunchError
 
 _REPLACED = {"command", "entrypoint", "build", "depends_on", "networks", "models", "extra_hosts", "logging",
@@ -41,8 +41,10 @@ def by_name(node: Node) -> Table:
     if isinstance(node, Table):
         return node
     items: dict[str, Node] = {}
-    for item in node.items if isinstance(node, Listing) else (node,):
-        entry = want_text(item, "environment")
+    if isinstance(node, Scalar):
+        raise LaunchError(node.where, f"`environment` must be a list or a mapping, and this is {kind(node)}")
+    for item in node.items:
+        entry = want_string(item, "environment")
         name, equals, _ = entry.text.partition("=")
         if name[-1:].isspace():
             raise LaunchError(entry.where, f"the variable `{name}` is declared with a trailing space")

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from sparkdoctor.fact import Fact
 from sparkdoctor.host import UNLIMITED, Mount
 from sparkdoctor.launch.merge import volume_parts
-from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, want_table, want_text
-from sparkdoctor.launch.types import LaunchError
+from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, want_string, want_table, want_text
+from sparkdoctor.launch.types import LaunchError, Remark
+from sparkdoctor.nearest import nearest
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+) ?(?:(?P<unit>[kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
 _POWERS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
@@ -26,11 +27,39 @@ _FALSE = {"false", "n", "no", "off"}
 _GPU = {"gpu", "nvidia", "compute"}
 
 
+KEYS = frozenset({
+    "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent",
+    "command", "configs", "container_name", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota",
+    "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "depends_on",
+    "deploy", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+    "entrypoint", "env_file", "environment", "expose", "extends", "external_links", "extra_hosts", "gpus",
+    "group_add", "healthcheck", "hostname", "image", "init", "ipc", "isolation", "label_file", "labels",
+    "links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit",
+    "models", "network_mode", "networks", "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform",
+    "ports", "post_start", "pre_start", "pre_stop", "privileged", "profiles", "provider", "pull_policy",
+    "pull_refresh_after", "read_only", "restart", "runtime", "scale", "secrets", "security_opt", "shm_size",
+    "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits",
+    "use_api_socket", "user", "userns_mode", "uts", "volumes", "volumes_from", "working_dir",
+})  # fmt: skip
+"""What a service may say (schema/compose-spec.json of compose-go v2.13.0), besides `x-...`."""
+
+
+def unknown_keys(service: Table) -> tuple[Remark, ...]:
+    """Docker Compose refuses a key that it does not know; a newer one than ours may know it."""
+    remarks = []
+    for key, value in service.items.items():
+        if key not in KEYS and not key.startswith("x-"):
+            near = nearest(key, KEYS, 1)
+            hint = f"; the nearest is `{near[0]}`" if near else ""
+            remarks.append(Remark(value.where, f"`{key}` is no key of a service that docker compose 5.3 knows{hint}"))
+    return tuple(remarks)
+
+
 def text(service: Table, key: str) -> Fact[str] | None:
     node = service.get(key)
     if node is None:
         return None
-    scalar = want_text(node, key)
+    scalar = want_string(node, key)
     return Fact(scalar.where, scalar.text, over=scalar.over)
 
 
@@ -49,7 +78,7 @@ def texts(service: Table, key: str) -> Fact[tuple[str, ...]] | None:
     node = service.get(key)
     if node is None:
         return None
-    return Fact(node.where, tuple(want_text(item, key).text for item in _list(node, key)))
+    return Fact(node.where, tuple(want_string(item, key).text for item in _list(node, key)))
 
 
 def memlock(service: Table) -> Fact[int] | None:
@@ -58,15 +87,19 @@ def memlock(service: Table) -> Fact[int] | None:
     if limits is None:
         return None
     node = want_table(limits, "ulimits").get("memlock")
+    what = "ulimits.memlock"
     if isinstance(node, Table):
-        what, node = "ulimits.memlock.soft", node.get("soft")
-    else:
-        what = "ulimits.memlock"
+        both = node
+        for key in ("hard", "soft"):
+            node = both.get(key)
+            if node is None:
+                raise LaunchError(both.where, f"`{what}` has no `{key}`; docker compose wants both")
+        what = f"{what}.soft"
     if node is None:
         return None
     scalar = want_text(node, what)
     try:
-        count = int(scalar.text)
+        count = int(str(scalar.value))
     except ValueError:
         raise LaunchError(
             scalar.where, f"`{what}` must be a number of bytes or -1, and this is `{scalar.text}`"
@@ -106,6 +139,8 @@ def gpus(service: Table) -> Fact[bool] | None:
     """Whether the service asks for GPUs, in any of the ways there are; None when it does not speak of them."""
     node = service.get("gpus")
     if isinstance(node, Scalar):
+        if node.text != "all":
+            raise LaunchError(node.where, f"`gpus` must be `all` or a list, and this is `{node.text}`")
         return Fact(node.where, True)
     if isinstance(node, Listing) and node.items:
         return Fact(node.where, any(_wanted(item) for item in node.items))
@@ -125,19 +160,23 @@ def mounts(service: Table, home: str) -> Fact[tuple[Mount, ...]] | None:
     """Bind mounts with an absolute source, volumes by name, `tmpfs` for a tmpfs."""
     node = service.get("volumes")
     found = [_mount(item, home) for item in _list(node, "volumes")] if node is not None else []
-    memory = service.get("tmpfs")
-    for item in _list(memory, "tmpfs") if memory is not None else ():
-        found.append(Mount("tmpfs", _clean(want_text(item, "tmpfs").text.split(":")[0])))
-    where = node if node is not None else memory
+    found += [Mount("tmpfs", _clean(item.text.split(":")[0])) for item in _tmpfs(service)]
+    where = node or service.get("tmpfs")
     return Fact(where.where, tuple(found)) if where is not None else None
 
 
 def _list(node: Node, what: str) -> tuple[Node, ...]:
     if isinstance(node, Listing):
         return node.items
-    if isinstance(node, Scalar):
-        return (node,)
     raise LaunchError(node.where, f"`{what}` must be a list, and this is {kind(node)}")
+
+
+def _tmpfs(service: Table) -> tuple[Scalar, ...]:
+    """`tmpfs`, which may also be a single text."""
+    node = service.get("tmpfs")
+    if node is None:
+        return ()
+    return tuple(want_string(item, "tmpfs") for item in (node.items if isinstance(node, Listing) else (node,)))
 
 
 def _device_paths(node: Node) -> Iterator[tuple[Node, str]]:
@@ -148,8 +187,10 @@ def _device_paths(node: Node) -> Iterator[tuple[Node, str]]:
                 raise LaunchError(item.where, "this device has neither `source` nor `target`")
             yield item, want_text(target, "devices.target").text
         else:
-            entry = want_text(item, "devices").text
+            entry = want_string(item, "devices").text
             parts = entry.split(":")
+            if len(parts) > 3 and not _CDI.fullmatch(entry):
+                raise LaunchError(item.where, f"`{entry}` is no device; write it like `/dev/on-host:/dev/inside:rwm`")
             yield item, entry if _CDI.fullmatch(entry) or len(parts) == 1 else parts[1]
 
 
@@ -177,20 +218,21 @@ def _wanted(item: Node) -> bool:
 
 def _mount(item: Node, home: str) -> Mount:
     if isinstance(item, Scalar):
-        source, target, options = _split_volume(item)
+        source, target, options = _split_volume(want_string(item, "volumes"))
         return Mount(_source(item, source, home) if source else "", _clean(target), "ro" in options.split(","))
     table = want_table(item, "volumes")
-    goal = table.get("target")
-    if goal is None:
-        raise LaunchError(table.where, "this volume has no `target`")
-    into = _clean(want_text(goal, "volumes.target").text)
-    how = table.get("type")
-    if isinstance(how, Scalar) and how.text == "tmpfs":
+    goal, how, origin = (table.get(key) for key in ("target", "type", "source"))
+    if goal is None or how is None:
+        raise LaunchError(table.where, f"this volume has no `{'type' if how is None else 'target'}`")
+    into = _clean(want_string(goal, "volumes.target").text)
+    kind_of = want_string(how, "volumes.type").text
+    if kind_of == "tmpfs":
         return Mount("tmpfs", into)
-    origin, only = table.get("source"), boolean(table, "read_only")
-    name = want_text(origin, "volumes.source") if origin is not None else None
-    bind = isinstance(how, Scalar) and how.text == "bind"
-    path = "" if name is None else path_of(name, home) if bind else name.text
+    if kind_of == "bind" and origin is None:
+        raise LaunchError(table.where, "this bind mount has no `source`")
+    name = want_string(origin, "volumes.source") if origin is not None else None
+    path = "" if name is None else path_of(name, home) if kind_of == "bind" else name.text
+    only = boolean(table, "read_only")
     return Mount(path, into, only.value if only is not None else False)
 
 
@@ -223,9 +265,8 @@ def _shm_tmpfs(service: Table) -> Fact[int] | None:
             asked = options.get("size") if isinstance(options, Table) else None
             if isinstance(asked, Scalar):
                 return Fact(asked.where, size(asked))
-    memory = service.get("tmpfs")
-    for item in _list(memory, "tmpfs") if memory is not None else ():
-        path, _, words = want_text(item, "tmpfs").text.partition(":")
+    for item in _tmpfs(service):
+        path, _, words = item.text.partition(":")
         for word in words.split(","):
             if _clean(path) == "/dev/shm" and word.startswith("size="):
                 return Fact(item.where, size(Scalar(file=item.file, line=item.line, value=word[5:])))

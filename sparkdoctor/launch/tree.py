@@ -140,6 +140,15 @@ def want_text(node: Node, what: str) -> Scalar:
     raise LaunchError(node.where, f"`{what}` must be a single value, and this is {kind(node)}")
 
 
+def want_string(node: Node, what: str) -> Scalar:
+    """Raises LaunchError also for a number, a boolean or null, as Compose's schema does."""
+    scalar = want_text(node, what)
+    if isinstance(scalar.value, str):
+        return scalar
+    shown = "empty" if scalar.value is None else f"`{scalar.text}` without quotes, which YAML takes for no text"
+    raise LaunchError(scalar.where, f"`{what}` must be text, and this is {shown}")
+
+
 def kind(node: Node) -> str:
     if isinstance(node, Scalar):
         return "empty" if node.value is None else f"`{node.text[:40]}`"

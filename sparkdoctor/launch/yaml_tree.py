@@ -89,6 +89,24 @@ class _Loader(yaml.SafeLoader):
     def ascend_resolver(self) -> None:
         pass
 
+    def scan_to_next_token(self) -> None:
+        """PyYAML's own, but a tab may also stand between tokens, as YAML 1.2 and libyaml allow.
+
+        Not where a block key could start: there a tab would be indentation.
+        """
+        if self.index == 0 and self.peek() == "\ufeff":
+            self.forward()
+        while True:
+            while self.peek() == " " or (self.peek() == "\t" and (self.flow_level or not self.allow_simple_key)):
+                self.forward()
+            if self.peek() == "#":
+                while self.peek() not in "\0\r\n\x85\u2028\u2029":
+                    self.forward()
+            if not self.scan_line_break():
+                return
+            if not self.flow_level:
+                self.allow_simple_key = True
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if self.depth >= MAX_DEPTH:
