@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from sparkdoctor.api import Certainty, Fact, Finding, Fix, Found, Hca, Node, Port, Seen, Severity, check, skip
 from sparkdoctor.nccl import NameList, parse_names
 from sparkdoctor.nccl.devices import MAX_IB_DEVS, pci_order, usable
 from sparkdoctor.nccl.names import Token
+from sparkdoctor.nearest import nearest
 
 from ._fix import drop_env, set_env
 from ._rdma import hcas, nccl_version, over_rdma
@@ -51,7 +51,7 @@ def hca_unknown(node: Node) -> Found:
     yield Finding(
         f"NCCL_IB_HCA={fact.value} names none of the HCAs of this machine",
         (
-            Seen("NCCL_IB_HCA", fact.value, fact.where, wanted=_nearest(unknown[0], devices)),
+            Seen("NCCL_IB_HCA", fact.value, fact.where, wanted=_meant(unknown[0], devices)),
             Seen("HCAs", _words(devices), SYSFS),
             why,
         ),
@@ -88,7 +88,7 @@ def hca_partly_unknown(node: Node) -> Found:
         yield Finding(
             f"NCCL_IB_HCA names {_text(token)}, which this machine does not have",
             (
-                Seen("NCCL_IB_HCA", fact.value, fact.where, wanted=_nearest(token, devices)),
+                Seen("NCCL_IB_HCA", fact.value, fact.where, wanted=_meant(token, devices)),
                 Seen("HCAs", _words(devices), SYSFS),
             ),
             set_env(node, "NCCL_IB_HCA", _best(devices)),
@@ -248,7 +248,7 @@ def _words(devices: tuple[Hca, ...]) -> str:
     return " ".join(hca.name for hca in devices)
 
 
-def _nearest(token: Token, devices: tuple[Hca, ...]) -> str:
+def _meant(token: Token, devices: tuple[Hca, ...]) -> str:
     """What the name may have meant: an HCA without its blanks, of that interface, on another port, or spelt alike."""
     name = token.name.strip()
     for hca in devices:
@@ -260,7 +260,7 @@ def _nearest(token: Token, devices: tuple[Hca, ...]) -> str:
             return f"{hca.name}: upper and lower case count"
         if hca.name == name and token.port >= 0:
             return f"{name}:{' or :'.join(str(port.number) for port in hca.ports.value)}"
-    near = difflib.get_close_matches(name, [hca.name for hca in devices], n=2, cutoff=0.6)
+    near = nearest(name, [hca.name for hca in devices], 2)
     return f"the nearest are {' and '.join(near)}" if len(near) > 1 else (near or ["an HCA of this machine"])[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from sparkdoctor.api import Certainty, Fact, Finding, Fix, Found, Interface, Nod
 from sparkdoctor.nccl import find_interfaces, parse_names
 from sparkdoctor.nccl.interfaces import MAX_IFS
 from sparkdoctor.nccl.since import RUNNING_INTERFACE
+from sparkdoctor.nearest import nearest
 
 from ._fix import drop_env, set_env
 from ._rdma import nccl_env, nccl_version, own_network, several_ranks
@@ -71,7 +71,7 @@ def ifname_unknown(node: Node) -> Found:
             if verdict.names == _all_names(verdict)
             else f"{verdict.variable} names {', '.join(verdict.names)}, which is no interface of this machine",
             (
-                Seen(verdict.variable, value.value, value.where, wanted=_nearest(node, verdict.names)),
+                Seen(verdict.variable, value.value, value.where, wanted=_meant(node, verdict.names)),
                 Seen("interfaces", " ".join(one.name for one in interfaces.value), interfaces.where),
             ),
             _name_one(node, verdict.variable),
@@ -216,7 +216,7 @@ def ifname_ignored(node: Node) -> Found:
         yield Finding(
             f"{variable} names {', '.join(lost)}, which is no interface of this machine{used}",
             (
-                Seen(variable, fact.value, fact.where, wanted=_nearest(node, tuple(lost))),
+                Seen(variable, fact.value, fact.where, wanted=_meant(node, tuple(lost))),
                 Seen("interfaces", " ".join(one.name for one in interfaces.value), interfaces.where),
             ),
             _without(node, variable, fact, lost),
@@ -317,14 +317,14 @@ def _states(node: Node, verdict: Verdict) -> list[Seen]:
     ]
 
 
-def _nearest(node: Node, names: tuple[str, ...]) -> str:
+def _meant(node: Node, names: tuple[str, ...]) -> str:
     """Real interfaces spelt like the first name, or the interface of the HCA that it names."""
     name = (names or ("",))[0].strip()
     devices = node.machine().rdma.hcas
     for hca in devices.value if devices.is_known else ():
         if hca.name == name and hca.netdev.is_known:
             return f"{hca.netdev.value}, the interface of HCA {name}"
-    near = difflib.get_close_matches(name, [one.name for one in node.machine().network.interfaces.value], n=2)
+    near = nearest(name, [one.name for one in node.machine().network.interfaces.value], 2)
     return f"the nearest are {' and '.join(near)}" if len(near) > 1 else (near or ["an interface of this machine"])[0]
 
 
