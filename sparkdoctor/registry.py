@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -94,27 +95,37 @@ def load_checks() -> Checks:
 
 
 def load_registry() -> Registry:
-    """All checks and all knowledge. Raises Clash, and KnowledgeError for a built-in file."""
-    from sparkdoctor.signatures import KnowledgeError, load, merge  # `list checks` and a single check do without
+    """All checks and all knowledge. Raises Clash, and KnowledgeError for what is built in.
+
+    The entries of one package or user file may name each other, and what came before.
+    """
+    from sparkdoctor.signatures import Knowledge, KnowledgeError, load, merge  # `list checks` does without
 
     checks = load_checks()
     troubles = list(checks.troubles)
     origin = dict(checks.origin)
-    loaded = []
-    for source, place, text in _knowledge_texts(troubles):
+    merged = Knowledge({}, {})
+    for source, texts in groupby(_knowledge_texts(troubles), key=lambda found: found[0]):
+        parts = []
+        for _, place, text in texts:
+            try:
+                parts.append(load(text, place))
+            except KnowledgeError as error:
+                if source == BUILT_IN:
+                    raise
+                troubles.append(Trouble(source, str(error)))
+        names = [name for part in parts for name in (*part.signatures, *part.causes)]
+        for name in names:
+            if name in origin:
+                raise Clash(f"the name {name} is in {origin[name]} and in {source}")
         try:
-            knowledge = load(text, place)
+            merged = merge([merged, *parts], checks.by_name)
+            origin |= dict.fromkeys(names, source)
         except KnowledgeError as error:
             if source == BUILT_IN:
                 raise
             troubles.append(Trouble(source, str(error)))
-            continue
-        for name in (*knowledge.signatures, *knowledge.causes):
-            if name in origin:
-                raise Clash(f"the name {name} is in {origin[name]} and in {source}")
-            origin[name] = source
-        loaded.append(knowledge)
-    return Registry(checks, merge(loaded, checks.by_name.keys()), origin, tuple(troubles))
+    return Registry(checks, merged, origin, tuple(troubles))
 
 
 def user_folders() -> list[Path]:

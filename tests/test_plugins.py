@@ -135,6 +135,20 @@ def test_a_knowledge_file_that_is_half_right_is_refused_with_its_entry_and_reaso
     )
 
 
+def test_a_knowledge_file_that_names_nothing_known_loses_only_itself(config: Path) -> None:
+    path = config / "sparkdoctor/knowledge/acme.toml"
+    path.write_text(KNOWLEDGE.replace('fix = "Hold it."', 'causes = ["memlock-limit"]'))
+    (path.parent / "good.toml").write_text(KNOWLEDGE.replace("anvil-fell", "anvil-flew"))
+    done = run("list", config=config)
+    assert done.returncode == 3
+    assert done.stderr == (
+        f"not loaded: {path}: signature acme-anvil-fell: "
+        "`causes` names no check or cause: `memlock-limit`; the nearest is `memlock-limited`\n"
+    )
+    assert "acme-anvil-flew" in done.stdout
+    assert "memlock-limited" in done.stdout
+
+
 def test_one_name_from_two_origins_stops_with_both(package: Path, config: Path) -> None:
     done = run("check", path=package, config=config)
     assert done.returncode == 2
