@@ -77,19 +77,20 @@ def _netdev(system: System, folder: str, ports: Fact[tuple[Port, ...]]) -> Fact[
 
 
 def _port(system: System, folder: str, number: int) -> Port:
+    slots = system.folder(f"{folder}/gids")
     return Port(
         number=number,
         state=system.read(f"{folder}/state").map(_after_colon),
         phys_state=system.read(f"{folder}/phys_state").map(_after_colon),
         link_layer=system.read(f"{folder}/link_layer").map(str.strip),
         rate=system.read(f"{folder}/rate").map(parse_rate),
-        gids=_gids(system, folder),
+        gids=_gids(system, folder, slots),
+        gid_slots=slots.map(len),
     )
 
 
-def _gids(system: System, folder: str) -> Fact[tuple[Gid, ...]]:
+def _gids(system: System, folder: str, slots: Fact[tuple[str, ...]]) -> Fact[tuple[Gid, ...]]:
     """The used slots. `types` and `ndevs` of an unused one answer EINVAL, so they are not asked."""
-    slots = system.folder(f"{folder}/gids")
     if not slots.is_known:
         return unread(slots.where, slots.problem)
     found = []
