@@ -69,7 +69,7 @@ def clean_argv(words: Sequence[str]) -> list[str]:
     option = ""
     for word in words:
         if option and not word.startswith(("-", "$")):
-            cleaned.append(REMOVED)
+            cleaned.append(REMOVED if word else word)
             if "api-key" not in option:  # vLLM's --api-key takes several
                 option = ""
             continue

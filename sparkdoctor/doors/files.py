@@ -55,7 +55,9 @@ def read(root: str, path: str) -> str:
 def _strings(root: str, path: str) -> Sequence[str]:
     """The strings of a file in which each ends with a NUL."""
     text = _bytes(root, path).decode("utf-8", "replace")
-    return text.removesuffix("\0").split("\0") if text else ()
+    if not text:
+        raise DoorClosed("empty: the process has ended or has only just started")
+    return text.removesuffix("\0").split("\0")
 
 
 def _bytes(root: str, path: str) -> bytes:
