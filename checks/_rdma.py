@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
 
 from packaging.version import InvalidVersion, Version
 
 from sparkdoctor.api import CannotTell, Hca, Node, Seen, skip
+from sparkdoctor.launch.spread import spread
 from sparkdoctor.nccl import NEWEST, HcaPort, list_ports
 from sparkdoctor.nccl.select import VARIABLES, ib_disabled, wanted
-
-PARALLEL = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
 
 
 def several_ranks(node: Node) -> Seen:
     """What says that the launch has ranks on several machines. Raises Skip when it has one rank.
 
-    The server's own options decide: `--nnodes`, else more ranks than this machine has GPUs (one
-    on a Spark). A command line that says nothing of ranks (`ray start`, a shell) leaves it to
+    The server's own options decide: more nodes than one, or more ranks than this machine has GPUs
+    (one on a Spark). A command line that says nothing of ranks (`ray start`, a shell) leaves it to
     the environment: who sets NCCL_IB_* means to cross machines.
     """
     launch = node.launched()
-    if launch.flags.is_known and _is_server(launch.flags.value):
-        nodes = _number(node, "nnodes")
-        ranks = prod(_number(node, name) for name in PARALLEL)
-        given = [f"--{name} {flag.value}" for name in ("nnodes", *PARALLEL) if (flag := node.flag(name)) is not None]
-        where = launch.flags.where
-        if nodes > 1 or ranks > _gpus(node):
-            return Seen("ranks", " ".join(given), where)
-        skip(f"one rank on one machine ({' '.join(given) or 'no --nnodes, no --tensor-parallel-size'}; {where})")
+    if launch.flags.is_known:
+        view = spread(launch)
+        sizes = (("nnodes", view.nnodes), ("tensor", view.tensor), ("pipeline", view.pipeline), ("data", view.data))
+        given = " ".join(f"{name}={size.value}" for name, size in sizes if size is not None)
+        if view.nodes > 1 or view.rank > 0 or view.world > _gpus(node):
+            return Seen("ranks", given or f"node rank {view.rank}", launch.flags.where)
+        if given or "model" in launch.flags.value:
+            skip(f"one rank on one machine ({given or 'no option asks for more'}; {launch.flags.where})")
     for name, fact in launch.env.value.items():
         if name.startswith("NCCL_IB_") and name != "NCCL_IB_DISABLE" and fact.is_known and fact.value:
             return Seen(name, fact.value, fact.where)
@@ -88,19 +86,6 @@ def own_network(node: Node) -> None:
         raise CannotTell(
             host_network.where, "the container has network interfaces of its own, which were not looked at"
         )
-
-
-def _is_server(flags: Iterable[str]) -> bool:
-    return any(name in flags for name in ("model", "nnodes", *PARALLEL))
-
-
-def _number(node: Node, name: str) -> int:
-    flag = node.flag(name)
-    if flag is None:
-        return 1
-    if not flag.value.isdecimal():
-        raise CannotTell(flag.where, f"`--{name} {flag.value}` is not a number")
-    return int(flag.value)
 
 
 def _gpus(node: Node) -> int:

@@ -139,7 +139,14 @@ def test_without_a_command_line_the_environment_decides() -> None:
 def test_a_number_of_ranks_that_is_no_number() -> None:
     result = examine(CHECK, predicted(memlock=None, flags={"--nnodes": "two"}))
     assert result.status is Status.UNKNOWN
-    assert "`--nnodes two` is not a number" in result.reason
+    assert "--nnodes is 'two', which is not a number" in result.reason
+
+
+def test_a_number_that_the_containers_shell_fills_in() -> None:
+    argv = Fact("compose.yaml:45", ("vllm", "serve", "m", "--nnodes", "${NNODES}", "-tp", "1"))
+    only(predicted(memlock=None, argv=argv, env={"NNODES": "2"}))
+    assert examine(CHECK, predicted(memlock=None, argv=argv, env={"NNODES": "1"})).status is Status.SKIPPED
+    assert examine(CHECK, predicted(memlock=None, argv=argv)).status is Status.UNKNOWN
 
 
 def test_without_a_launch() -> None:
