@@ -94,6 +94,11 @@ def set_service(node: Node, lines: str, option: str, *, bare: Fix) -> Fix:
     return Fix(f"create container {name} again with", option, cost=RESTART)
 
 
+def on_node(node: Node, fix: Fix) -> Fix:
+    """The fix of a check that looks at several nodes, for one of them."""
+    return Fix(f"on {node.name}, {fix.do}", fix.edit, fix.run, fix.certainty, fix.cost)
+
+
 def recreate(launch: Launch) -> tuple[str, ...]:
     """The command that makes an edited compose file take effect; nothing for other launches."""
     spec = launch.spec
@@ -137,11 +142,16 @@ def _compose_of(node: Node) -> _Compose | None:
 
 
 def _env_file_of(launch: Launch, name: str) -> str:
-    """The .env file that a variable's value comes from, empty when it comes from none."""
+    """The .env file that a variable's value comes from, empty when it comes from none.
+
+    An empty value counts as coming from there: `${HEADLESS:-}` names no file when HEADLESS is empty.
+    """
     spec = launch.spec
     if not spec.env_file or not launch.env.is_known or name not in launch.env.value:
         return ""
     fact = launch.env.value[name]
+    if fact.is_known and not fact.value:
+        return spec.env_file
     return spec.env_file if any(spec.env_file in place for place in (fact.where, *fact.over)) else ""
 
 
