@@ -56,17 +56,34 @@ def nccl_env(node: Node, names: Iterable[str] = VARIABLES) -> dict[str, str]:
 
 
 def nccl_version(node: Node) -> Version:
-    """The NCCL in the rank's Python environment; the newest one whose rules are known when it has none or was not
-    looked at."""
+    """The NCCL in the rank's Python environment; without one there, the newest whose rules are known (see `nccl_seen`).
+
+    Raises CannotTell for a version that is none.
+    """
+    package = _nccl_package(node)
+    if package is None:
+        return NEWEST
+    try:
+        return Version(package.value)
+    except InvalidVersion as error:
+        raise CannotTell(package.where, str(error)) from None
+
+
+def nccl_seen(node: Node) -> Seen:
+    """Which NCCL's rules a prediction follows, as evidence."""
+    package = _nccl_package(node)
+    if package is not None:
+        return package
+    return Seen("NCCL", f"rules of {NEWEST}", f"which NCCL {node.launched().spec.title} loads is not known")
+
+
+def _nccl_package(node: Node) -> Seen | None:
     software = node.launched().software
-    packages = software.packages.value if software is not None and software.packages.is_known else {}
-    for name in ("nvidia-nccl-cu13", "nvidia-nccl-cu12"):
-        if name in packages:
-            try:
-                return Version(packages[name])
-            except InvalidVersion as error:
-                raise CannotTell(name, str(error)) from None
-    return NEWEST
+    if software is None or not software.packages.is_known:
+        return None
+    packages = software.packages
+    names = (name for name in ("nvidia-nccl-cu13", "nvidia-nccl-cu12") if name in packages.value)
+    return next((Seen("NCCL", packages.value[name], f"{name} in {packages.where}") for name in names), None)
 
 
 def hcas(node: Node) -> tuple[Hca, ...]:

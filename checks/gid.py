@@ -10,8 +10,8 @@ from sparkdoctor.nccl import choose_gid, describe, gid_at, integer
 from sparkdoctor.nccl.gid import ipv4
 from sparkdoctor.nccl.since import AUTOMATIC_GID
 
-from ._fix import RESTART, drop_env, set_env
-from ._rdma import hcas, nccl_env, nccl_ports, nccl_version, over_rdma, own_network
+from ._fix import RESTART, drop_env, on_node, set_env
+from ._rdma import hcas, nccl_env, nccl_ports, nccl_seen, nccl_version, over_rdma, own_network
 
 PINNED = "NCCL_IB_GID_INDEX"
 VARIABLES = (PINNED, "NCCL_IB_ADDR_FAMILY", "NCCL_IB_ADDR_RANGE", "NCCL_IB_ROCE_VERSION_NUM")
@@ -95,6 +95,7 @@ def gid_not_roce_v2(node: Node) -> Found:
             Seen(PINNED, pinned.value, pinned.where) if pinned is not None else why,
             *(one.seen for one in bad),
             *_own_choice(node),
+            nccl_seen(node),
         ),
         _better(node, bad),
     )
@@ -127,7 +128,7 @@ def gid_link_local(node: Node) -> Found:
         names = " and ".join(one.hca for one in fallen)
         yield Finding(
             f"NCCL falls back to the link-local GID of {names}, which {'have' if len(fallen) > 1 else 'has'} no IPv4 address",
-            tuple(one.seen for one in fallen),
+            (*(one.seen for one in fallen), nccl_seen(node)),
             _address(fallen),
         )
 
@@ -232,5 +233,4 @@ def _same_kind(ends: list[tuple[Node, Used]]) -> Fix:
         if one.pinned and node.env(PINNED) is not None and _v2_index(one.port) is not None:
             return drop_env(node, PINNED, "let NCCL find the GID of each port, on every machine")
     bare = next((end for end in ends if _v2_index(end[1].port) is None), ends[0])
-    fix = _address([bare[1]])
-    return Fix(f"on {bare[0].name}, {fix.do}", fix.edit, fix.run, fix.certainty, fix.cost)
+    return on_node(bare[0], _address([bare[1]]))

@@ -261,7 +261,7 @@ def _meant(token: Token, devices: tuple[Hca, ...]) -> str:
         if hca.name == name and token.port >= 0:
             return f"{name}:{' or :'.join(str(port.number) for port in hca.ports.value)}"
     near = nearest(name, [hca.name for hca in devices], 2)
-    return f"the nearest are {' and '.join(near)}" if len(near) > 1 else (near or ["an HCA of this machine"])[0]
+    return " or ".join(near) or "an HCA of this machine"
 
 
 def _best(devices: tuple[Hca, ...]) -> str:

@@ -14,7 +14,7 @@ from sparkdoctor.nccl.since import RUNNING_INTERFACE
 from sparkdoctor.nearest import nearest
 
 from ._fix import drop_env, set_env
-from ._rdma import nccl_env, nccl_version, own_network, several_ranks
+from ._rdma import nccl_env, nccl_seen, nccl_version, own_network, several_ranks
 
 NCCL, GLOO, TENSORPIPE = "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME"
 
@@ -102,7 +102,11 @@ def ifname_down(node: Node) -> Found:
         off = [one.name for one in verdict.concerns if not one.up]
         yield Finding(
             f"{' and '.join(one.name for one in verdict.concerns)} of {verdict.variable} {_are(verdict)} down",
-            (Seen(verdict.variable, verdict.value.value, verdict.value.where), *_states(node, verdict)),
+            (
+                Seen(verdict.variable, verdict.value.value, verdict.value.where),
+                *_states(node, verdict),
+                nccl_seen(node),
+            ),
             Fix(
                 "bring the interface up (netplan keeps it so after a boot)",
                 run=tuple(f"sudo ip link set dev {name} up" for name in off),
@@ -325,7 +329,7 @@ def _meant(node: Node, names: tuple[str, ...]) -> str:
         if hca.name == name and hca.netdev.is_known:
             return f"{hca.netdev.value}, the interface of HCA {name}"
     near = nearest(name, [one.name for one in node.machine().network.interfaces.value], 2)
-    return f"the nearest are {' and '.join(near)}" if len(near) > 1 else (near or ["an interface of this machine"])[0]
+    return " or ".join(near) or "an interface of this machine"
 
 
 def _name_one(node: Node, variable: str) -> Fix:

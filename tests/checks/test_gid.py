@@ -76,6 +76,7 @@ def test_a_pinned_index(text: str, kind: str) -> None:
     assert finding.seen[1].value == kind
     assert finding.seen[3].what == "NCCL's own choice for rocep1s0f0"
     assert finding.seen[3].value == "3, RoCE v2, IPv4 192.168.0.8"
+    assert finding.seen[-1].value == "2.28.9"
     assert finding.fix.do.startswith(f"remove {INDEX} (compose.yaml:")
     assert finding.fix.run == ("docker compose up -d --force-recreate vllm",)
     assert examine(LINK_LOCAL, node).status is Status.PASSED
@@ -133,6 +134,22 @@ def test_before_2_21_5_the_default_was_index_0() -> None:
     finding = only_finding(NOT_V2, old)
     assert finding.message == "the GID index 0 is not a RoCE v2 GID with an IPv4 address on 2 of 2 ports"
     assert finding.fix.edit == 'NCCL_IB_GID_INDEX: "3"'
+
+
+def test_whose_rules_are_followed_when_no_nccl_is_known() -> None:
+    unknown = pinned("1")
+    assert unknown.launch is not None
+    finding = only_finding(NOT_V2, Node(unknown.name, unknown.host, changed(unknown.launch, software=None)))
+    assert finding.seen[-1].value == "rules of 2.30.7"
+    assert finding.seen[-1].where == "which NCCL compose.yaml (service vllm) loads is not known"
+
+
+def test_a_version_that_is_none_decides_nothing() -> None:
+    node = pinned(None)
+    assert node.launch is not None
+    software = changed(node.launch.software, packages=Fact("METADATA", {"nvidia-nccl-cu13": "newest"}))
+    odd = Node(node.name, node.host, changed(node.launch, software=software))
+    assert examine(NOT_V2, odd).status is Status.UNKNOWN
 
 
 def test_ends_that_do_not_fit() -> None:

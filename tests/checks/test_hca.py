@@ -59,9 +59,9 @@ def test_the_recipe_passes_them() -> None:
         ("enp1s0f0np0", "rocep1s0f0, the HCA of interface enp1s0f0np0"),
         (" rocep1s0f0", "rocep1s0f0 without the blank"),
         ("rocep1s0f0:2", "rocep1s0f0:1"),
-        ("rocep1s0f8", "the nearest are rocep1s0f1 and rocep1s0f0"),
+        ("rocep1s0f8", "rocep1s0f1 or rocep1s0f0"),
         ("ROCEP1S0F0", "rocep1s0f0: upper and lower case count"),
-        ("=rocep1", "the nearest are rocep1s0f1 and rocep1s0f0"),
+        ("=rocep1", "rocep1s0f1 or rocep1s0f0"),
     ],
 )
 def test_names_that_are_none(text: str, wanted: str) -> None:

@@ -47,7 +47,7 @@ def test_the_recipe_passes_them() -> None:
     [
         ("eth0", "an interface of this machine"),
         ("rocep1s0f0", "enp1s0f0np0, the interface of HCA rocep1s0f0"),
-        ("enp1s0f0np1", "the nearest are enp1s0f1np1 and enp1s0f0np0"),
+        ("enp1s0f0np1", "enp1s0f1np1 or enp1s0f0np0"),
         ("=en", "an interface of this machine"),
         ("eth0,eth1", "an interface of this machine"),
         (" enP7s7", "enP7s7"),
@@ -57,7 +57,7 @@ def test_a_name_that_is_none(text: str, wanted: str) -> None:
     node = told(NCCL_SOCKET_IFNAME=text)
     finding = only_finding(UNKNOWN, node)
     assert finding.message == f"{NCCL}={text} names no interface of this machine"
-    assert finding.seen[0].wanted.startswith(wanted) or wanted in finding.seen[0].wanted
+    assert finding.seen[0].wanted.startswith(wanted)
     assert "enP2p1s0f0np0" in finding.seen[1].value
     assert finding.fix.edit == f'{NCCL}: "enp1s0f0np0"'  # holds the subnet of MASTER_ADDR
     assert list(failed(node)) == ["ifname-unknown"]
