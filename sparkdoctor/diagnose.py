@@ -22,6 +22,8 @@ from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill
 EVIDENCE_A_FILE = 3
 EVIDENCE = 12
 """Lines that are kept as evidence of one signature; the others are counted."""
+TRACEBACK = 200
+"""Lines before its cause at which a consequence may be logged: a traceback tells what it broke before it says why."""
 PEERS = 8
 """Nodes whose logs are asked for by name."""
 
@@ -40,7 +42,7 @@ class Candidate(Data, frozen=True, omit_defaults=False):
     title: str
     verdict: Verdict
     message: str
-    """The finding that confirms it, or why it is open; empty when it is ruled out."""
+    """The finding that confirms it, or why its check could not look; empty when there is no more to say."""
     on: tuple[str, ...]
     """The nodes whose facts decided."""
     seen: tuple[Seen, ...]
@@ -119,6 +121,7 @@ class _Group:
         self.count = 0
         self.captures = first.captures
         self.first: dict[str, int] = {}
+        self.last: dict[str, int] = {}
         self.evidence: list[Line] = []
         self._kept: dict[str, int] = {}
 
@@ -133,15 +136,18 @@ class _Group:
     def add(self, hit: Hit) -> None:
         self.count += hit.count
         self.first.setdefault(hit.file, hit.line)
+        self.last[hit.file] = hit.line
         kept = self._kept.get(hit.file, 0)
         if kept < EVIDENCE_A_FILE and len(self.evidence) < EVIDENCE:
             self._kept[hit.file] = kept + 1
             self.evidence.append(Line(hit.file, hit.line, hit.text))
 
     def may_precede(self, other: _Group) -> bool:
-        """Whether some line of this could stand before some line of the other. Files are not compared by time."""
+        """Whether this may be why some line of the other was logged. Different files are not compared by time."""
         return any(
-            mine != theirs or self.first[mine] <= other.first[theirs] for mine in self.first for theirs in other.first
+            mine != theirs or first <= last + TRACEBACK
+            for mine, first in self.first.items()
+            for theirs, last in other.last.items()
         )
 
 
@@ -206,13 +212,13 @@ class _Court:
 
 def _of_cause(cause: Cause) -> Candidate:
     fix = Fix(cause.fix.strip(), run=cause.run, certainty=cause.certainty)
-    return Candidate(cause.name, cause.title, Verdict.OPEN, "no check can see it", (), (), fix, cause.decide)
+    return Candidate(cause.name, cause.title, Verdict.OPEN, "", (), (), fix, cause.decide)
 
 
 def _of_check(check: Check, cluster: Cluster | None) -> Candidate:
     decide = f"sparkdoctor check --select {check.name}"
     if cluster is None or not cluster.nodes:
-        return _open(check, "no machine was looked at", (), (), decide)
+        return _open(check, "", (), (), decide)
     targets: Sequence[Node | Cluster] = cluster.nodes if check.scope is Node else (cluster,)
     results = [examine(check, target) for target in targets]
     failed = [result for result in results if result.status is Status.FAILED]

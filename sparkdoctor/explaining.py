@@ -53,7 +53,7 @@ def explain(
     """
     given = [*snapshots, *(path for path in what if is_snapshot_file(path))]
     files = tuple(path for path in what if path not in given)
-    nodes = clusters_of([read_snapshot(path) for path in given])
+    nodes = clusters_of([read_snapshot(path) for path in given]) if given else ()
     registry = load_registry()
     logs = Logs(files, Matcher(registry.knowledge.signatures.values()))
     hits = list(logs.hits())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkdoctor.api import Check, Cluster, Severity
-from sparkdoctor.diagnose import EVIDENCE, EVIDENCE_A_FILE, Diagnosis, Verdict, diagnose
+from sparkdoctor.diagnose import EVIDENCE, EVIDENCE_A_FILE, TRACEBACK, Diagnosis, Verdict, diagnose
 from sparkdoctor.logs.match import Hit
 from sparkdoctor.run import Status
 from sparkdoctor.signatures import Knowledge, Role
@@ -163,11 +163,18 @@ def test_a_consequence_that_no_one_declares_stands_under_the_first_cause() -> No
     assert [one.name for one in found.follows] == ["core-failed"]
 
 
-def test_what_came_before_a_cause_in_the_same_log_does_not_follow_from_it() -> None:
-    found = judged(hit("core-failed", 2), hit("no-module", 3))
+def test_what_came_long_before_a_cause_in_the_same_log_does_not_follow_from_it() -> None:
+    found = judged(hit("core-failed", 2), hit("no-module", 3 + TRACEBACK))
     assert names(found) == ["no-module", "core-failed"]
-    found = judged(hit("unhandled-error", 2), hit("reg-mr", 3))
+    found = judged(hit("unhandled-error", 2), hit("reg-mr", 3 + TRACEBACK))
     assert names(found) == ["reg-mr", "unhandled-error"]
+
+
+def test_a_traceback_tells_what_it_broke_before_it_says_why() -> None:
+    (found,) = judged(hit("core-failed", 47), hit("no-module", 107))
+    assert [one.name for one in found.follows] == ["core-failed"]
+    (found,) = judged(hit("core-failed", 1), hit("no-module", 1000), hit("core-failed", 1001))
+    assert found.follows[0].count == 2
 
 
 def test_the_loud_log_is_not_the_sick_one() -> None:

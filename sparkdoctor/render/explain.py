@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -85,18 +85,17 @@ def _evidence(lines: Sequence[Line], count: int, width: int, verbose: bool) -> I
 
 def _cause(cause: Candidate, width: int, verbose: bool) -> Iterator[Text]:
     word, style = _VERDICT[cause.verdict]
-    on = f"  {printable(', '.join(cause.on))}" if cause.on else ""
-    if cause.verdict is Verdict.RULED_OUT:
-        told = _values(cause.seen, len(cause.seen) if verbose else SEEN)
-    else:
-        told = cause.message if cause.verdict is Verdict.CONFIRMED else cause.title
-    yield Text.assemble("   ", (f"{word}:", style), f" {printable(cause.name)}  {printable(told)}", (on, "dim"))
-    if cause.verdict is Verdict.CONFIRMED:
+    if cause.verdict is Verdict.OPEN:
+        yield from _labelled(word, style, f"{cause.name}: {cause.title}", width)
+        yield from (Text(printable(line)) for line in prose(cause.message, "        ", width))
+        yield Text(f"        to decide: {printable(cause.decide)}")
+        return
+    confirmed = cause.verdict is Verdict.CONFIRMED
+    told = cause.message if confirmed else _values(cause.seen, len(cause.seen) if verbose else SEEN)
+    on = printable(", ".join(cause.on))
+    yield Text.assemble("   ", (f"{word}:", style), f" {printable(cause.name)}  {printable(told)}  ", (on, "dim"))
+    if confirmed:
         yield from evidence(list(dict.fromkeys(cause.seen)), "      | ")
-    elif cause.verdict is Verdict.OPEN:
-        for line in prose(f"({cause.message})", "         ", width):
-            yield Text(printable(line))
-        yield Text(f"         to decide: {printable(cause.decide)}")
 
 
 def _values(seen: Sequence[Seen], most: int) -> str:
@@ -148,7 +147,7 @@ def _follows(followers: Sequence[Follower], width: int, verbose: bool) -> Iterat
     files = len({line.file for follower in followers for line in follower.evidence})
     lines = f"{count} line{'s' if count > 1 else ''}" + (f" in {files} files" if files > 1 else "")
     titles = "; ".join(follower.title for follower in followers)
-    yield from _labelled("follows", "cyan", f"{lines} ({titles})  -v shows them", width)
+    yield from _labelled("follows", "cyan", f"{lines} ({titles}); -v shows them", width)
 
 
 def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text]:
@@ -156,17 +155,15 @@ def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text
     statement = f"none of the {tried} known signatures explains how {names} end{'s' if len(endings) == 1 else ''}"
     yield from (Text(printable(line)) for line in prose(statement, "", width))
     for ending in endings:
-        yield Text(
-            "the last lines that look like errors:" if ending.error_like else "no line looks like an error; the last:"
+        what = (
+            "the last lines that look like errors"
+            if ending.error_like
+            else "no line looks like an error; the last ones"
         )
-        yield from _lines(ending.lines, width)
+        yield Text(f"{what}, {printable(ending.file)}:")
+        for line in ending.lines:
+            yield Text(f"{line.line:>6} | {cut_left(printable(line.text.strip()), max(20, width - 9))}")
     yield Text("a failure that is not known yet is worth a report, with these lines")
-
-
-def _lines(lines: Iterable[Line], width: int) -> Iterator[Text]:
-    for line in lines:
-        place = f"  {printable(line.file)}:{line.line}  "
-        yield Text(place + cut_left(printable(line.text.strip()), max(40, width - len(place))))
 
 
 def _closing(answer: Answer, width: int) -> Iterator[Text]:

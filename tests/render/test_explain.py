@@ -99,9 +99,9 @@ cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
         A second paragraph.
    confirmed: memlock-limited  the container may lock only 8 MiB of memory  spark-2
       | memlock  8 MiB  (wants unlimited)  compose.yaml:12
-   open: memory-exhausted  The unified memory is used up.
-         (spark-2: /proc/meminfo: may not be read)
-         to decide: sparkdoctor check --select memory-exhausted
+   open: memory-exhausted: The unified memory is used up.
+        spark-2: /proc/meminfo: may not be read
+        to decide: sparkdoctor check --select memory-exhausted
    ruled out: kernel-cma-from-kho  CmaFree 96 MiB (/proc/meminfo); CmaTotal 128 MiB (/proc/meminfo)  spark-1, spark-2
    fix: in worker/compose.yaml, under services.vllm:
           ulimits:
@@ -110,7 +110,7 @@ cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
           docker compose up -d --force-recreate
         (restarts the model)
    see: https://github.com/NVIDIA/nccl
-   follows: 15 lines in 2 files (NCCL stopped; the engine did not start) -v shows them
+   follows: 15 lines in 2 files (NCCL stopped; the engine did not start); -v shows them
 
 1 diagnosis; judged by the facts of spark-1, spark-2
 Why and how, at length: sparkdoctor explain memlock-limited
@@ -128,9 +128,9 @@ cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
         A second paragraph.
    confirmed: memlock-limited  the container may lock only 8 MiB of memory  spark-2
       | memlock  8 MiB  (wants unlimited)  compose.yaml:12
-   open: memory-exhausted  The unified memory is used up.
-         (spark-2: /proc/meminfo: may not be read)
-         to decide: sparkdoctor check --select memory-exhausted
+   open: memory-exhausted: The unified memory is used up.
+        spark-2: /proc/meminfo: may not be read
+        to decide: sparkdoctor check --select memory-exhausted
    ruled out: kernel-cma-from-kho  CmaFree 96 MiB (/proc/meminfo); CmaTotal 128 MiB (/proc/meminfo)  spark-1, spark-2
    fix: in worker/compose.yaml, under services.vllm:
           ulimits:
@@ -160,9 +160,9 @@ cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
    | …isc/ibvwrap.cc:218 NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory
    why: ibv_reg_mr_iova2 pins the buffers that the NIC reads and writes. The kernel refused.
         A second paragraph.
-   open: memory-exhausted  The unified memory is used up.
-         (spark-2: /proc/meminfo: may not be read)
-         to decide: sparkdoctor check --select memory-exhausted
+   open: memory-exhausted: The unified memory is used up.
+        spark-2: /proc/meminfo: may not be read
+        to decide: sparkdoctor check --select memory-exhausted
    if it is memory-exhausted:
    try: lower --gpu-memory-utilization
    see: https://github.com/NVIDIA/nccl
@@ -232,11 +232,11 @@ def test_nothing_known() -> None:
     ]
     assert shown(answer(endings=endings)) == snapshot("""\
 none of the 47 known signatures explains how head.log, worker.log end
-the last lines that look like errors:
-  head.log:98  RuntimeError: [rank0] boom
-  head.log:99  Error: x
-no line looks like an error; the last:
-  worker.log:7  INFO waiting
+the last lines that look like errors, head.log:
+    98 | RuntimeError: [rank0] boom
+    99 | Error: x
+no line looks like an error; the last ones, worker.log:
+     7 | INFO waiting
 a failure that is not known yet is worth a report, with these lines
 """)
 
