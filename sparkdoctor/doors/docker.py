@@ -6,9 +6,9 @@ API's own JSON, less all fields that no fact needs and with secrets removed.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import socket
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
@@ -22,40 +22,66 @@ TIMEOUT = 10
 SOCKET = "/var/run/docker.sock"
 
 
+OLDEST = "1.24"
+"""An Engine API version to construct the SDK's client with; `/version` is asked without one."""
+
+
 def ask(question: str) -> str:
     """The answer as JSON text. Raises DoorClosed."""
     path = _socket()
-    if not os.path.exists(path):
-        raise DoorClosed(f"there is no {path} (Docker is not installed or not running)", absent=True)
+    _knock(path)
     return json.dumps(_answer(path, question))
 
 
+def _knock(path: str) -> None:
+    """Raises DoorClosed when nobody answers on this socket; the SDK wraps these errors past recognition."""
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.settimeout(TIMEOUT)
+        try:
+            knocking.connect(path)
+        except FileNotFoundError:
+            raise DoorClosed(f"there is no {path} (Docker is not installed or not running)", absent=True) from None
+        except PermissionError:
+            raise DoorClosed(f"permission denied on {path} (is this user in the docker group?)") from None
+        except ConnectionRefusedError:
+            raise DoorClosed(f"connection refused on {path} (is dockerd running?)") from None
+        except OSError as error:
+            raise DoorClosed(f"{path}: {error}") from None
+
+
 def _answer(path: str, question: str) -> Any:
-    # Here, because the SDK takes a quarter of a second to import, and most laptops have no engine.
+    # Here, because the SDK takes a quarter of a second to import, and many a machine has no engine.
     import docker
     import requests
     from docker.errors import APIError, DockerException, NotFound
 
+    def client(version: str) -> Any:
+        return closing(docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version=version))
+
     what, _, subject = question.partition(" ")
     try:
-        with closing(docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version="auto")) as client:
+        with client(OLDEST) as oldest:
+            engine = oldest.version(api_version=False)
+        if what == "version":
+            return _only(engine, "Version", "ApiVersion", "Os", "Arch")
+        with client(engine["ApiVersion"]) as newest:
             match what:
-                case "version":
-                    return _only(client.version(), "Version", "ApiVersion", "Os", "Arch")
                 case "info":
-                    return _info(client.info())
+                    return _info(newest.info())
                 case "containers":
-                    return [_only(each, "Id", "Names", "State") for each in client.containers(all=True)]
+                    return [_only(each, "Id", "Names", "State") for each in newest.containers(all=True)]
                 case "container":
-                    return _container(client.inspect_container(subject))
+                    return _container(newest.inspect_container(subject))
                 case "image":
-                    return _image(client.inspect_image(subject))
+                    return _image(newest.inspect_image(subject))
     except NotFound as error:
         raise DoorClosed(str(error.explanation or error), absent=True) from None
     except APIError as error:
         raise DoorClosed(str(error.explanation or error)) from None
+    except requests.Timeout:
+        raise DoorClosed(f"no answer on {path} within {TIMEOUT} s") from None
     except (DockerException, requests.RequestException) as error:
-        raise _closed(path, error) from None
+        raise DoorClosed(f"{path}: {error}") from None
     raise KeyError(question)
 
 
@@ -68,24 +94,6 @@ def _socket() -> str:
         raise DoorClosed(f"DOCKER_HOST={host.split('://')[0]}://... is an engine on another machine")
     rootless = f"{os.environ.get('XDG_RUNTIME_DIR', '')}/docker.sock"
     return rootless if not os.path.exists(SOCKET) and os.path.exists(rootless) else SOCKET
-
-
-def _closed(path: str, error: BaseException) -> DoorClosed:
-    """Why there was no answer. The SDK wraps the system's own error several times."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno == errno.EACCES:
-            return DoorClosed(f"permission denied on {path} (is this user in the docker group?)")
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return DoorClosed(f"connection refused on {path} (is dockerd running?)")
-        if isinstance(cause, TimeoutError):
-            return DoorClosed(f"no answer on {path} within {TIMEOUT} s")
-        cause = (
-            next((part for part in cause.args if isinstance(part, BaseException)), None)
-            or cause.__cause__
-            or (cause.__context__)
-        )
-    return DoorClosed(f"{path}: {error}")
 
 
 def _only(answer: Mapping[str, Any] | None, *names: str) -> dict[str, Any]:
