@@ -73,9 +73,13 @@ def _devices() -> list[Any] | str:
 def _device(index: int) -> Answer:
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
-    except nvml.NVMLError as error:
-        return {"answers": {"name": {"problem": str(error)}}, "processes": str(error)}
-    calls: dict[str, Callable[[], Any]] = {
+    except nvml.NVMLError as error:  # it fell off the bus, say
+        return {"answers": {name: {"problem": str(error)} for name in _calls(None)}, "processes": str(error)}
+    return {"answers": {name: _tried(call) for name, call in _calls(gpu).items()}, "processes": _processes(gpu)}
+
+
+def _calls(gpu: Any) -> dict[str, Callable[[], Any]]:
+    return {
         "name": lambda: nvml.nvmlDeviceGetName(gpu),
         "uuid": lambda: nvml.nvmlDeviceGetUUID(gpu),
         "pci": lambda: nvml.nvmlDeviceGetPciInfo(gpu).busId,
@@ -89,7 +93,6 @@ def _device(index: int) -> Answer:
         "sm_clock": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
         "max_sm_clock": lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
     }
-    return {"answers": {name: _tried(call) for name, call in calls.items()}, "processes": _processes(gpu)}
 
 
 def _processes(gpu: Any) -> list[Answer] | str:

@@ -50,8 +50,8 @@ def classify(name: str, argv: Sequence[str]) -> str:
     program = os.path.basename(words[0])
     if re.fullmatch(r"python[0-9.]*", program):
         words = words[1:]
-        while words and words[0].startswith("-") and words[0] != "-m":
-            words = words[1:]
+        while words and words[0].startswith("-") and words[0] not in ("-m", "-c"):
+            words = words[2:] if words[0] in ("-W", "-X") else words[1:]
         if words[:1] == ["-m"]:
             module = words[1] if len(words) > 1 else ""
             return "server" if module in MODULES or module.startswith(tuple(f"{name}." for name in MODULES)) else ""

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sparkdoctor.fact import Fact, unread
+from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.system import Layer, System
 
 T = TypeVar("T")
@@ -50,7 +50,11 @@ class Layers(Tree):
 
     def read(self, path: str) -> Fact[str]:
         folder, name = posixpath.split(path)
-        for layer, content in self._visible(folder):
+        try:
+            visible = self._visible(folder)
+        except CannotTell as why:
+            return unread(why.where, why.problem)
+        for layer, content in visible:
             if name in content.links:
                 return unread(self.place(path), "a symbolic link inside an image, which is not followed")
             if name in content.names:
