@@ -140,7 +140,7 @@ class _Group:
         kept = self._kept.get(hit.file, 0)
         if kept < EVIDENCE_A_FILE and len(self.evidence) < EVIDENCE:
             self._kept[hit.file] = kept + 1
-            self.evidence.append(Line(hit.file, hit.line, hit.text))
+            self.evidence.append(Line(hit.file, hit.line, hit.text, hit.start, hit.end))
 
     def may_precede(self, other: _Group) -> bool:
         """Whether this may be why some line of the other was logged. Different files are not compared by time."""

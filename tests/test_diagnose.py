@@ -34,7 +34,7 @@ KNOWN = knowledge(
 
 
 def hit(name: str, line: int = 1, file: str = "head.log", count: int = 1, **captures: str) -> Hit:
-    return Hit(name, file, line, f"text of {name} at {line}", captures, count)
+    return Hit(name, file, line, f"text of {name} at {line}", captures, count=count)
 
 
 def judged(*hits: Hit, cluster: Cluster | None = None, known: Knowledge = KNOWN, **outcomes: Status) -> list[Diagnosis]:
@@ -279,7 +279,9 @@ def test_the_keys_of_the_json() -> None:
     assert document["severity"] == "error"
     assert set(document["causes"][0]) >= {"name", "title", "verdict", "seen", "fix", "decide"}
     assert {one["verdict"] for one in document["causes"]} == {"open", "ruled-out"}
-    assert document["evidence"] == [{"file": "head.log", "line": 1, "text": "text of reg-mr at 1"}]
+    assert document["evidence"] == [
+        {"file": "head.log", "line": 1, "text": "text of reg-mr at 1", "start": 0, "end": 0}
+    ]
     assert set(document["fix"]) == {"do", "edit", "run", "certainty", "cost"}
     assert set(document["causes"][1]["seen"][0]) == {"what", "value", "where", "wanted"}
 

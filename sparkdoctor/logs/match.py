@@ -35,6 +35,9 @@ class Hit(Data, frozen=True):
     text: str
     """The part of the line that matched, without control characters; of an overlong line one window."""
     captures: dict[str, str]
+    start: int = 0
+    end: int = 0
+    """Where in `text` the expression matched."""
     count: int = 1
     """Lines that it stands for: more than this one when there were too many to keep."""
 
@@ -133,7 +136,7 @@ class Matcher:
             found = pattern.search(text)
             if found:
                 kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
-                return Hit(name, file, number, text, kept)
+                return Hit(name, file, number, text, kept, *found.span())
         return None
 
 

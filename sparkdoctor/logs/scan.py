@@ -22,6 +22,7 @@ ENDING_LINES = 5
 LOOK_BACK = 5000
 """Lines at the end of a log among which these are looked for."""
 
+_HARMLESS = re.compile(r"\b(?:INFO|DEBUG|WARNING)\b")
 _ERROR_LIKE = re.compile(
     r"\b(?:\w*(?:error|exception)|fatal|critical|panic|abort(?:ed|ing)?|killed|fail(?:ed|ure)?|segfault|cannot"
     r"|could not|unable to|denied|refused|timed out|timeout|no such|not found|core dumped|out of memory|unhandled)\b",
@@ -35,6 +36,9 @@ class Line(Data, frozen=True, omit_defaults=False):
     file: str
     line: int
     text: str
+    start: int = 0
+    end: int = 0
+    """Where in `text` the signature matched; both 0 when none did."""
 
 
 class Ending(Data, frozen=True, omit_defaults=False):
@@ -94,7 +98,7 @@ def _ending(file: str, blocks: Iterable[Block]) -> Ending:
     for line in islice(_backwards(file, blocks), LOOK_BACK):
         if len(any_) < ENDING_LINES:
             any_.append(line)
-        if _ERROR_LIKE.search(line.text):
+        if _ERROR_LIKE.search(line.text) and not _HARMLESS.search(line.text):
             errors.append(line)
             if len(errors) == ENDING_LINES:
                 break

@@ -80,7 +80,18 @@ def _evidence(lines: Sequence[Line], count: int, width: int, verbose: bool) -> I
         last = line is shown[-1]
         more = f" and {count - len(shown)} more" if last and count > len(shown) else ""
         yield Text.assemble("  ", ("-->", "blue"), f" {printable(line.file)}:{line.line}{more}")
-        yield Text(f"   | {cut_left(printable(line.text.strip()), max(20, width - 5))}")
+        yield Text(f"   | {_cut(line, max(20, width - 5))}")
+
+
+def _cut(line: Line, width: int) -> str:
+    """A line of a log in `width` columns: cut on the left, so that the message stays, unless what matched would go."""
+    text = printable(line.text.strip())
+    before = printable(line.text[: line.start].lstrip())
+    if not line.end or len(text) - len(before) < width:
+        return cut_left(text, width)
+    if len(printable(line.text[: line.end].lstrip())) < width:
+        return text[: width - 1] + "…"
+    return "…" + text[len(before) : len(before) + width - 2] + "…"
 
 
 def _cause(cause: Candidate, width: int, verbose: bool) -> Iterator[Text]:
@@ -162,7 +173,7 @@ def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text
         )
         yield Text(f"{what}, {printable(ending.file)}:")
         for line in ending.lines:
-            yield Text(f"{line.line:>6} | {cut_left(printable(line.text.strip()), max(20, width - 9))}")
+            yield Text(f"{line.line:>6} | {_cut(line, max(20, width - 9))}")
     yield Text("a failure that is not known yet is worth a report, with these lines")
 
 

@@ -36,7 +36,7 @@ def test_a_hit_has_its_place_its_text_and_its_captures() -> None:
     log = b"one\nhost:1:2 [0] NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory\nthree"
     text = "host:1:2 [0] NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory"
     captures = {"call": "ibv_reg_mr_iova2", "why": "Cannot allocate memory"}
-    assert scan(log) == [Hit("reg-mr", "x.log", 2, text, captures)]
+    assert scan(log) == [Hit("reg-mr", "x.log", 2, text, captures, text.index("Call"), len(text))]
 
 
 def test_several_signatures_on_one_line_and_several_lines() -> None:

@@ -261,6 +261,17 @@ def test_the_message_stays_when_a_line_is_cut() -> None:
     assert line.endswith(" failed with error 12")
 
 
+def test_what_matched_stays_when_a_line_is_cut() -> None:
+    text = "ERROR " + "a" * 200 + " torch.OutOfMemoryError: " + "b" * 200
+    start = text.index("torch")
+    far = Line("a.log", 1, text, start, start + 22)
+    near = Line("b.log", 1, text[190:], 10, 20)
+    lines = [line for line in shown(answer(diagnosis(evidence=(far, near))), width=80).splitlines() if "| " in line]
+    assert lines[0] == "   | …torch.OutOfMemoryError: " + "b" * 49 + "…"
+    assert lines[1] == "   | " + text[190 : 190 + 74] + "…"
+    assert len(lines[0]) == len(lines[1]) == 80
+
+
 HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
     [
         "[rank0]: Traceback",
