@@ -17,9 +17,9 @@ def told(host: Host | None = None, **env: str | None) -> Node:
     return healthy_node(host=host, spec=healthy_spec(env=env))
 
 
-def without_hcas() -> Host:
+def without_hcas(rank: int = 0) -> Host:
     return changed(
-        healthy_host(), rdma__hcas=Fact("/sys/class/infiniband", ()), rdma__device_files=Fact("/dev/infiniband", ())
+        healthy_host(rank), rdma__hcas=Fact("/sys/class/infiniband", ()), rdma__device_files=Fact("/dev/infiniband", ())
     )
 
 
@@ -59,7 +59,9 @@ def test_tcp_chosen_by_name(text: str) -> None:
 
 def test_tcp_is_right_where_no_hca_is_active() -> None:
     assert examine(DISABLED, told(without_hcas(), NCCL_NET="Socket")).status is Status.SKIPPED
-    assert not failed(told(without_hcas(), NCCL_NET="Socket", NCCL_IB_DISABLE="1", NCCL_IB_HCA=None))
+    tcp: dict[str, str | None] = {"NCCL_NET": "Socket", "NCCL_IB_DISABLE": "1", "NCCL_IB_HCA": None}
+    other = healthy_node(1, host=without_hcas(1), spec=healthy_spec(1, env=tcp))
+    assert not failed(told(without_hcas(), **tcp), other)
 
 
 @pytest.mark.parametrize("text", ["true", "yes", "TRUE", "on", "'1'"])

@@ -34,7 +34,8 @@ def test_a_replaced_torch() -> None:
     assert finding.fix.run == (
         "docker run --rm --entrypoint pip aidendle94/sparkrun-vllm-ds4-gb10:production-ready check",
     )
-    assert list(failed(node)) == ["vllm-requirement-unmet"]
+    other = healthy_node(1, host=changed(healthy_host(1), software=node.host.software if node.host else ()))
+    assert list(failed(node, other)) == ["vllm-requirement-unmet"]
 
 
 @pytest.mark.parametrize(
