@@ -208,7 +208,8 @@ class Recorded(System):
 
     A path that the archive does not have is absent only if the archive says so: by `Absent:`,
     or by a listing of its folder without it. Else it was not recorded, and nobody can tell. A
-    folder without a listing of its own has the names that the archive's paths imply.
+    folder without a listing of its own has the names that the archive's paths imply. A slot of a
+    GID table that is listed and has no entry is unused.
     """
 
     def __init__(self, text: str, name: str = "recording") -> None:
@@ -227,6 +228,11 @@ class Recorded(System):
         if entry is None and door in PATHS:
             path = subject.rstrip("/") or "/"
             entry = self._at_path(door, path) or self._at_path(door, self._resolve(path))
+        if entry is None and door == "file" and (slot := SLOT.fullmatch(subject)):
+            entry = self._entries.get(slot["table"])
+            if entry is not None and slot["number"] in (entry.folder or ()):
+                return Fact(where, NO_GID)
+            entry = None
         if entry is None:
             absent = door in FILES and self._is_absent(subject)
             return unread(where, "No such file or directory" if absent else "not recorded", absent=absent)
@@ -271,8 +277,8 @@ class Recorded(System):
 class Recording(System):
     """Asks another System and keeps every answer; `text()` is an archive for Recorded.
 
-    What would only make the archive long is left out: unused slots of GID tables (a port has
-    256 or 1024) and TCP connections that do not listen.
+    What would only make the archive long is left out: TCP connections that do not listen, and
+    unused slots of GID tables (a port has some 255 or 1024), which the listing still names.
     """
 
     def __init__(self, system: System) -> None:
@@ -298,18 +304,18 @@ class Recording(System):
     def text(self) -> str:
         entries = dict(self._entries)
         for path, entry in self._entries.items():
-            if re.fullmatch(r".*/gids/\d+", path) and not entry.problem and not entry.text.strip(":0\n"):
+            if SLOT.fullmatch(path) and entry.text == NO_GID:
                 del entries[path]
-        for path, entry in entries.items():
-            if path.endswith("/gids") and entry.folder is not None:
-                used = tuple(slot for slot in entry.folder if f"{path}/{slot}" in entries)
-                entries[path] = archive.Entry(folder=used)
             if path in ("/proc/net/tcp", "/proc/net/tcp6") and not entry.problem:
                 entries[path] = archive.Entry(text="".join(_listening(entry.text)))
             if path.partition(" ")[0] in JSON and not entry.problem:
                 entries[path] = archive.Entry(text=msgspec.json.format(entry.text, indent=1) + "\n")
         return archive.render(entries)
 
+
+SLOT = re.compile(r"(?P<table>.*/ports/\d+/gids)/(?P<number>\d+)")
+NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000\n"
+"""What the kernel prints for an unused slot (ib_core, sysfs.c, show_port_gid)."""
 
 PATHS = ("file", "folder", "link")
 """The doors whose entries in an archive are paths, as in ttar."""

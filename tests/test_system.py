@@ -11,7 +11,7 @@ import pytest
 
 from sparkdoctor.fact import Fact
 from sparkdoctor.secrets import REMOVED
-from sparkdoctor.system import HEAD, MAX_FILE, Door, DoorClosed, Head, Live, Recorded, Recording, System
+from sparkdoctor.system import HEAD, MAX_FILE, NO_GID, Door, DoorClosed, Head, Live, Recorded, Recording, System
 from tests.recordings import absent, files, folder, problem
 
 ROOT = os.geteuid() == 0
@@ -246,17 +246,19 @@ def test_a_recording_of_this_machine_gives_the_same_answers() -> None:
 
 
 def test_a_recording_leaves_out_unused_gid_slots_and_connections() -> None:
-    port = "/sys/class/infiniband/x/ports/1"
-    empty = "0000:0000:0000:0000:0000:0000:0000:0000\n"
+    table = "/sys/class/infiniband/x/ports/1/gids"
     used = "fe80:0000:0000:0000:5054:00ff:fe00:0110\n"
     tcp = "  sl  local_address rem_address   st\n   0: 00:0016 00:0000 0A\n   1: 00:0016 01:1234 01\n"
-    source = files({f"{port}/gids/0": used, f"{port}/gids/1": empty, f"{port}/gids/2": used, "/proc/net/tcp": tcp})
+    source = files({f"{table}/0": used, f"{table}/1": NO_GID, f"{table}/2": used, "/proc/net/tcp": tcp})
     recording = Recording(source)
-    for path in (*(f"{port}/gids/{slot}" for slot in recording.folder(f"{port}/gids").value), "/proc/net/tcp"):
-        recording.read(path)
+    slots = [f"{table}/{slot}" for slot in recording.folder(table).value]
+    heard = [recording.read(path) for path in (*slots, "/proc/net/tcp")]
+    assert "0000:0000:0000:0000:0000:0000:0000:0000" not in recording.text()
     again = Recorded(recording.text())
-    assert again.folder(f"{port}/gids").value == ("0", "2")
+    assert again.folder(table).value == ("0", "1", "2")
+    assert [again.read(path) for path in slots] == heard[:-1]
     assert again.read("/proc/net/tcp").value == "\n".join(tcp.split("\n")[:2]) + "\n"
+    assert again.read(f"{table}/3").absent
 
 
 def test_a_recording_on_disk_keeps_its_line_ends(tmp_path: Path) -> None:

@@ -12,11 +12,9 @@ import msgspec
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.facts.processes import seen_devices
 from sparkdoctor.host import Gid, Hca, Port, Rdma
-from sparkdoctor.system import System
+from sparkdoctor.system import NO_GID, System
 
 CLASS = "/sys/class/infiniband"
-EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"
-"""What the kernel prints for an unused slot of a GID table."""
 
 
 def rdma(system: System) -> Rdma:
@@ -98,7 +96,7 @@ def _gids(system: System, folder: str, slots: Fact[tuple[str, ...]]) -> Fact[tup
         gid = system.read(f"{folder}/gids/{slot}")
         if not gid.is_known:
             return unread(gid.where, gid.problem)
-        if gid.value.strip() != EMPTY:
+        if gid.value != NO_GID:
             found.append(
                 Gid(
                     index=int(slot),
