@@ -109,7 +109,14 @@ LAUNCH_FAULTS: dict[str, tuple[Edit, set[str]]] = {
     "NCCL_NET unknown": (in_compose("NCCL_NET: IB", "NCCL_NET: RoCE"), {"rdma-transport-unknown"}),
     "NCCL_NET sockets": (in_compose("NCCL_NET: IB", "NCCL_NET: Socket"), {"rdma-disabled"}),
     "torch arch list": (in_compose('TORCH_CUDA_ARCH_LIST: "12.1a"\n      FL', 'TORCH_CUDA_ARCH_LIST: "9.0"\n      FL'), {"arch-list-without-gb10"}),
-    "FP4 Marlin": (in_compose("--kv-cache-dtype fp8", "--kv-cache-dtype fp8 --moe-backend marlin"), {"moe-backend-unknown"}),
+    "FP4 kernels for FP8 weights": (
+        in_compose("--kv-cache-dtype fp8", "--kv-cache-dtype fp8 --quantization mxfp4"),
+        {"marlin-fp4-with-fp8"},
+    ),
+    "FP4 Marlin image": (
+        in_compose("aidendle94/sparkrun-vllm-ds4-gb10:production-ready", "lmxxf/vllm-deepseek-v4-dgx-spark"),
+        {"marlin-fp4-image"},
+    ),
     "same rank twice": (in_env("worker.env", "NODE_RANK=1", "NODE_RANK=0"), {"rank-duplicate"}),
     "worker not headless": (in_env("worker.env", "HEADLESS=1", "HEADLESS="), {"rank-headless-wrong"}),
     "head headless": (in_env("head.env", "HEADLESS=", "HEADLESS=1"), {"rank-headless-wrong"}),
