@@ -124,16 +124,18 @@ def on_machine(launch: Launch | Spec, path: str) -> str:
     spec = _spec(launch)
     if spec.kind == "shell" or (spec.kind == "process" and not spec.container):
         return path
-    mounts = spec.mounts.value if spec.mounts is not None else ()
-    holding = [mount for mount in mounts if path == mount.target or path.startswith(mount.target.rstrip("/") + "/")]
+    mounts = {
+        mount.target.rstrip("/"): mount.source for mount in (spec.mounts.value if spec.mounts is not None else ())
+    }
+    holding = [target for target in mounts if path == target or path.startswith(f"{target}/")]
     if not holding:
         raise CannotTell(spec.title, f"no mount holds {path}, so it lies inside the container")
-    mount = max(holding, key=lambda mount: len(mount.target))
-    if not mount.source.startswith("/"):
+    target = max(holding, key=len)
+    if not mounts[target].startswith("/"):
         raise CannotTell(
-            spec.title, f"{path} lies in the Docker volume {mount.source}, not in a folder of this machine"
+            spec.title, f"{path} lies in the Docker volume {mounts[target]}, not in a folder of this machine"
         )
-    return posixpath.normpath(mount.source + "/" + path[len(mount.target.rstrip("/")) :].lstrip("/"))
+    return posixpath.normpath(f"{mounts[target].rstrip('/')}/{path[len(target) :].lstrip('/')}")
 
 
 def _absolute(launch: Launch | Spec, model: str) -> str:
