@@ -93,7 +93,7 @@ def hcas(node: Node) -> tuple[Hca, ...]:
 
 def nccl_ports(node: Node) -> tuple[HcaPort, ...]:
     """The ports NCCL will use, in its order."""
-    return list_ports(hcas(node), nccl_env(node, ("NCCL_IB_HCA", "NCCL_IB_DEVICE_PCI_ORDER")), nccl_version(node))
+    return list_ports(hcas(node), nccl_env(node, ("NCCL_IB_HCA",)), nccl_version(node))
 
 
 def own_network(node: Node) -> None:

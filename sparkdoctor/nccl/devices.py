@@ -10,7 +10,6 @@ from packaging.version import Version
 from sparkdoctor.host import Data, Hca, Port
 from sparkdoctor.nccl import since
 from sparkdoctor.nccl.names import Token, parse_names
-from sparkdoctor.nccl.numbers import integer
 
 MAX_IB_DEVS = 32
 """Tokens of NCCL_IB_HCA that count, and ports that are used (src/transport/net_ib/common.h)."""
@@ -49,11 +48,6 @@ def list_ports(hcas: Iterable[Hca], env: Mapping[str, str], version: Version = s
 def usable(port: Port) -> bool:
     """Whether NCCL takes a port that the list allows: ACTIVE, and a link layer it knows."""
     return port.state.value == "ACTIVE" and port.link_layer.value in ("InfiniBand", "Ethernet")
-
-
-def keeps_bus_order(env: Mapping[str, str], version: Version = since.NEWEST) -> bool:
-    """Whether NCCL itself sorts by PCI address (NCCL_IB_DEVICE_PCI_ORDER, src/transport/net_ib/init.cc)."""
-    return version >= since.PCI_ORDER and integer(env.get("NCCL_IB_DEVICE_PCI_ORDER"), 1) != 0
 
 
 def pci_order(hca: Hca) -> tuple[bool, int]:

@@ -30,6 +30,7 @@ def test_lines(text: str, pairs: list[tuple[str, str]]) -> None:
 
 def test_a_carriage_return_stayed_in_the_value_before_2_30_3() -> None:
     assert list(parse_conf("NCCL_NET=IB\r\n", Version("2.29.7"))) == [("NCCL_NET", "IB\r")]
+    assert list(parse_conf("NCCL_NET=IB\r\n", Version("2.30.3"))) == [("NCCL_NET", "IB")]
 
 
 def test_long_lines() -> None:
@@ -49,9 +50,11 @@ def test_the_environment_wins_then_the_first_file_then_the_first_line() -> None:
     [
         ({"HOME": "/root"}, "2.30.7", ("/root/.nccl.conf", "/etc/nccl.conf")),
         ({"HOME": "/root"}, "2.29.7", ("/home/u/.nccl.conf", "/etc/nccl.conf")),
+        ({"HOME": "/root"}, "2.30.3", ("/root/.nccl.conf", "/etc/nccl.conf")),
         ({}, "2.30.7", ("/etc/nccl.conf",)),
         ({"NCCL_CONF_FILE": "/x", "HOME": "/root"}, "2.30.7", ("/x", "/etc/nccl.conf")),
         ({"NCCL_CONF_FILE": "", "HOME": "/root"}, "2.30.7", ("/root/.nccl.conf", "/etc/nccl.conf")),
+        ({"NCCL_CONF_FILE": "/x"}, "2.23.4", ("/x", "/etc/nccl.conf")),
         ({"NCCL_CONF_FILE": "/x"}, "2.22.3", ("/home/u/.nccl.conf", "/etc/nccl.conf")),
     ],
 )

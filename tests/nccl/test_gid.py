@@ -1,5 +1,7 @@
 """The choice of a GID: cases worked by hand from ncclUpdateGidIndex of NCCL 2.30.7."""
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from sparkdoctor.nccl.numbers import integer
 
 V1, V2 = "IB/RoCE v1", "RoCE v2"
 FE80 = "fe80:0000:0000:0000:4ebb:47ff:fee8:782b"
-EMPTY = "0000:0000:0000:0000:0000:0000:0000:0000"
+EMPTY_ADDRESS = ipaddress.IPv6Address(0)
 GLOBAL6 = "fd00:0000:0000:0000:0000:0000:0000:0001"
 
 
@@ -79,6 +81,7 @@ def test_the_automatic_choice(table: list[tuple[str, str] | None], index: int) -
         ({"NCCL_IB_ADDR_RANGE": "192.168.177.0/24"}, 3),
         ({"NCCL_IB_ADDR_RANGE": "10.0.0.0/8"}, 0),
         ({"NCCL_IB_ADDR_RANGE": "10.0.0.0"}, 3),
+        ({"NCCL_IB_ADDR_RANGE": "10.0.0.0/32"}, 0),
         ({"NCCL_IB_ADDR_RANGE": "10.0.0.0/33"}, 3),
         ({"NCCL_IB_ADDR_RANGE": "10.0.0.0/-1"}, 0),
         ({"NCCL_IB_ADDR_RANGE": "10.0.0.0/"}, 3),
@@ -113,8 +116,16 @@ def test_infiniband_ports_go_by_flid() -> None:
     routable = "fe80:0000:0001:0000:0002:c903:0000:0001"
     assert choose_gid(port((plain, "IB"), (plain, "IB"), link_layer="InfiniBand"), {}) == 0
     assert choose_gid(port((plain, "IB"), (routable, "IB"), link_layer="InfiniBand"), {}) == 1
+    short = port((plain, "IB"), (routable, "IB"), link_layer="InfiniBand", slots=1)
+    assert choose_gid(short, {}) == 0
     ignored = {"NCCL_IB_GID_INDEX": "3"}
     assert choose_gid(port((plain, "IB"), (plain, "IB"), link_layer="InfiniBand"), ignored) == 0
+
+
+def test_infiniband_ports_went_by_the_index_before_2_22_3() -> None:
+    table = port((FE80, "IB"), link_layer="InfiniBand")
+    assert choose_gid(table, {"NCCL_IB_GID_INDEX": "3"}, Version("2.21.5")) == 3
+    assert choose_gid(table, {"NCCL_IB_GID_INDEX": "3"}, Version("2.22.3")) == 0
 
 
 def test_what_decides_and_could_not_be_read_is_not_guessed() -> None:
@@ -125,6 +136,7 @@ def test_what_decides_and_could_not_be_read_is_not_guessed() -> None:
         choose_gid(_with(table, (*usual[:3], unreadable)), {})
     unmapped = Gid(3, v4(11), unread("types/3", "Invalid argument"), unread("ndevs/3", "Invalid argument"))
     assert choose_gid(_with(table, (*usual[:3], unmapped)), {}) == 2
+    assert choose_gid(_with(table, (*usual[:3], unmapped)), {}, Version("2.26.2")) == 2
     with pytest.raises(CannotTell, match="Invalid argument"):
         choose_gid(_with(table, (*usual[:3], unmapped)), {}, Version("2.25.1"))
     with pytest.raises(CannotTell, match="undefined"):
@@ -138,6 +150,7 @@ def _with(table: Port, gids: tuple[Gid, ...]) -> Port:
 def test_a_range_without_a_slash_crashed_2_21() -> None:
     with pytest.raises(CannotTell, match="crashes"):
         parse_range("10.0.0.0", 4, Version("2.21.5"))
+    assert parse_range("10.0.0.0", 4, Version("2.23.4")).holds(EMPTY_ADDRESS, 4)
 
 
 def test_describe() -> None:

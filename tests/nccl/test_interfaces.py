@@ -48,6 +48,7 @@ def test_scan(spec: str, expected: list[str]) -> None:
 
 def test_before_2_28_3_an_interface_need_not_run() -> None:
     assert names(scan("docker0", SPARK, OLD)) == ["docker0"]
+    assert names(scan("docker0", SPARK, Version("2.28.3"))) == []
 
 
 def test_ipv4_of_any_interface_comes_before_ipv6() -> None:
@@ -82,6 +83,8 @@ def test_the_limit() -> None:
         ({"NCCL_COMM_ID": "172.17.0.9:5000"}, "docker0"),
         ({"NCCL_COMM_ID": "8.8.8.8:5000"}, None),
         ({"NCCL_COMM_ID": ""}, None),
+        ({"NCCL_COMM_ID": "10"}, None),
+        ({"NCCL_COMM_ID": ",10.0.0.9:5000"}, "enP7s7"),
         ({"NCCL_COMM_ID": "[fd00::1:5000"}, None),
     ],
 )
@@ -117,6 +120,7 @@ def test_an_ib_interface_comes_first_and_virbr_last() -> None:
     some = (interface("virbr0", 2, "192.168.122.1/24"), interface("docker0", 3, "172.17.0.1/16"))
     assert names(find_interfaces(some, {})) == ["docker0"]
     assert names(find_interfaces(some, {}, OLD)) == ["virbr0"]
+    assert names(find_interfaces(some, {}, Version("2.28.3"))) == ["docker0"]
     assert names(find_interfaces((*some, interface("ibs1", 9, "10.1.0.1/24")), {})) == ["ibs1"]
     assert names(find_interfaces(some[:1], {})) == ["virbr0"]
 
@@ -124,6 +128,8 @@ def test_an_ib_interface_comes_first_and_virbr_last() -> None:
 def test_comm_id_is_a_hint_for_the_other_connections() -> None:
     assert names(find_interfaces(SPARK, {"NCCL_COMM_ID": "192.168.1.9:5000"})) == ["enP2p1s0f0np0"]
     assert names(find_interfaces(SPARK, {"NCCL_COMM_ID": "8.8.8.8:5000"}))[0] == "enP7s7"
+    with_ib = (*SPARK, interface("ibs1", 12, "10.9.0.1/24"))
+    assert names(find_interfaces(with_ib, {"NCCL_COMM_ID": "192.168.1.9:5000"})) == ["ibs1"]
 
 
 machines = st.lists(
@@ -166,6 +172,8 @@ def test_the_bootstrap_takes_the_first_of_what_the_socket_transport_takes(machin
         ("[fd00::9:1", "Net : No valid [IPv6]:port pair found"),
         (":5000", "Net : No valid <IPv4_or_hostname>:<port> pair found"),
         ("1", "Net : string is null"),
+        ("10", "NET/Socket : No usable listening interface found"),
+        (",,", "Net : No valid <IPv4_or_hostname>:<port> pair found"),
     ],
 )
 def test_why_a_comm_id_is_refused(text: str, why: str) -> None:

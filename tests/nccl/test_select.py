@@ -68,6 +68,13 @@ def test_a_device_without_pci_comes_last() -> None:
     assert [port.hca for port in list_ports(soft, {})] == ["roceP2p1s0f0", "rocep1s0f0"]
 
 
+def test_an_unread_pci_address_matters_only_for_the_order() -> None:
+    hcas = tuple(changed(hca, pci=unread("device", "Permission denied")) for hca in HCAS)
+    assert [port.hca for port in list_ports(hcas, {"NCCL_IB_HCA": "rocep1s0f0"})] == ["rocep1s0f0"]
+    with pytest.raises(CannotTell, match="Permission denied"):
+        list_ports(hcas, {})
+
+
 def test_a_link_layer_that_nccl_does_not_know_is_passed_over() -> None:
     assert [port.hca for port in list_ports(with_port("rocep1s0f0", link_layer=Fact("", "Unknown")), {})] == [
         "roceP2p1s0f0"
@@ -122,7 +129,8 @@ def test_a_network_of_another_name_does_not_exist(name: str) -> None:
     selection = chosen({"NCCL_NET": name})
     assert selection.fails
     assert [message.text for message in selection.messages] == ["Failed to initialize any NET plugin"]
-    old = chosen({"NCCL_NET": name}, version="2.26.2")
+    assert chosen({"NCCL_NET": name}, version="2.27.3").messages == selection.messages
+    old = chosen({"NCCL_NET": name}, version="2.26.6")
     assert [message.text for message in old.messages] == [f"Error: network {name} not found."]
 
 
@@ -133,6 +141,8 @@ def test_ib_wanted_without_a_device() -> None:
         ("INFO", "Failed to initialize NET plugin IB"),
         ("WARN", "Failed to initialize any NET plugin"),
     ]
+    assert len(chosen({"NCCL_NET": "ib"}, bare, "2.28.3").messages) == 3
+    assert len(chosen({"NCCL_NET": "ib"}, bare, "2.27.7").messages) == 2
     assert chosen({}, bare).transport == "Socket"
 
 
