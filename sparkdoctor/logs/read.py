@@ -36,8 +36,9 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 )
 _GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 
-_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
-"""All but tab, newline and carriage return; the second half is U+0080 to U+009F."""
+_C0 = bytes(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
+"""U+0080 to U+009F in UTF-8."""
 
 # ECMA-48: control sequences, control strings with their end, and escapes of two or three characters.
 # A control string without an end is not taken away: it could hide the rest of the line.
@@ -215,4 +216,6 @@ def _blocks(path: str, pieces: Iterator[bytes]) -> Iterator[Block]:
 
 
 def _printing(data: bytes) -> bytes:
-    return _CONTROLS.sub(b"", _ESCAPES.sub(b"", data)) if _CONTROLS.search(data) else data
+    if len(data.translate(None, _C0)) == len(data) and b"\xc2" not in data:
+        return data
+    return _C1.sub(b"", _ESCAPES.sub(b"", data).translate(None, _C0))
