@@ -59,7 +59,7 @@ Case = tuple[list[str], dict[str, str], int]
 """The programs to start, one a rank, what is set for all of them, and the world size."""
 
 CASES: dict[str, Case] = {
-    "healthy-one-rank": ([RANK], {}, 1),
+    "one-rank-without-rdma": ([RANK], {}, 1),
     "socket-ifname-wrong": ([RANK], {"NCCL_SOCKET_IFNAME": "enp1s0f0np0"}, 1),
     "net-ib-without-devices": ([RANK], {"NCCL_NET": "IB"}, 1),
     "net-unknown-name": ([RANK], {"NCCL_NET": "RoCE"}, 1),
