@@ -65,6 +65,10 @@ def not_seen(key: str, where: str, problem: str, *, absent: bool = False) -> Sof
 
 def _environment(system: System, key: str) -> Software:
     kind, _, what = key.partition(":")
+    prefixes = [what]
+    if kind == "process":
+        prefixes = [*_prefixes_of_process(system, int(what)), "/usr"]
+        key = f"prefix:{prefixes[0]}"
     try:
         match kind:
             case "container":
@@ -72,10 +76,9 @@ def _environment(system: System, key: str) -> Software:
             case "image":
                 return _of_image(system, key, what)
             case "process":
-                prefixes = _prefixes_of_process(system, int(what))
                 return _read(Tree(system, ""), f"process {what}", "", prefixes)
             case _:
-                return _read(Tree(system, ""), what, key, [what])
+                return _read(Tree(system, ""), what, key, prefixes)
     except CannotTell as why:
         return not_seen(key, why.where, why.problem)
 
