@@ -55,6 +55,8 @@ def refusal(pattern: str) -> str:
         return "has more than one line; a signature matches within one line of a log"
     try:
         tree = _parser.parse(pattern)
+        if _sets_flags(tree):  # told before it is compiled: a caseless class of all characters takes seconds
+            return "sets a flag such as (?i); spell both cases out, as in [Cc]annot"
         re.compile(pattern)
         return _judge(tree)
     except (re.error, OverflowError, RecursionError) as error:
@@ -77,10 +79,10 @@ def worst_steps(pattern: str) -> float:
 
 
 def _judge(tree: Any) -> str:
-    if tree.state.flags & ~re.UNICODE:
-        return "sets a flag such as (?i); spell both cases out, as in [Cc]annot"
     items = _opened(tree)
     for op, value in _walk(items):
+        if op is _op.LITERAL and 0xD800 <= value <= 0xDFFF:
+            return "names half of a surrogate pair, which is in no text"
         if op in _FORBIDDEN:
             return f"has {_FORBIDDEN[op]}; write it without, as an automaton must be able to run it"
         if op in _REPEATS and (value[0] > WINDOW or WINDOW < value[1] < _op.MAXREPEAT):
@@ -95,6 +97,31 @@ def _judge(tree: Any) -> str:
             " bound its gaps, as in .{0,80}, and put nothing that repeats into a repeat"
         )
     return ""
+
+
+def _sets_flags(tree: Any) -> bool:
+    """For all of the pattern, or for a part of it as in `(?i:failed)`."""
+    if tree.state.flags & ~re.UNICODE:
+        return True
+    stack: list[Any] = [tree]
+    while stack:
+        for op, value in stack.pop():
+            if op is _op.SUBPATTERN:
+                _, added, removed, body = value
+                if added or removed:
+                    return True
+                stack.append(body)
+            elif op is _op.BRANCH:
+                stack += value[1]
+            elif op in _REPEATS or op is _op.POSSESSIVE_REPEAT:
+                stack.append(value[2])
+            elif op is _op.ATOMIC_GROUP:
+                stack.append(value)
+            elif op in (_op.ASSERT, _op.ASSERT_NOT):
+                stack.append(value[1])
+            elif op is _op.GROUPREF_EXISTS:
+                stack += [part for part in value[1:] if part is not None]
+    return False
 
 
 def _opened(items: Any) -> Items:

@@ -40,6 +40,11 @@ def test_usual_patterns_are_taken(pattern: str) -> None:
         (r"failed(?>a+)b", "has an atomic group"),
         (r"faileda++b", "has a possessive repeat"),
         (r"(?i)failed with", "sets a flag such as (?i)"),
+        (r"it (?i:failed) with", "sets a flag such as (?i)"),
+        (r"failed (?:x|(?-i:y))+ with", "sets a flag such as (?i)"),
+        (r"failed with (?:a|(?:b(?s:.)){2})", "sets a flag such as (?i)"),
+        (r"failed with (?=(?i:a))", "sets a flag such as (?i)"),
+        (r"failed with \ud800", "names half of a surrogate pair"),
         (r"failed a{3000}", "repeats something more than 2048 times"),
         (r"\w+ failed", ""),
         (r"error: .*", ""),
@@ -75,6 +80,11 @@ def test_refusals_say_why(pattern: str, why: str) -> None:
 )
 def test_what_can_blow_up_is_refused(pattern: str) -> None:
     assert "can take too many steps on one line" in refusal(pattern)
+
+
+def test_a_costly_compilation_is_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparkdoctor.patterns.re.compile", None)
+    assert refusal("failed (?i:" + r"[\u0000-\U0010ffff]" * 20 + ")").startswith("sets a flag")
 
 
 def test_groups_as_deep_as_the_length_allows_are_judged() -> None:
