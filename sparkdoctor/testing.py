@@ -89,6 +89,7 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                     "MemTotal": 127_600_000 * KIB,
                     "MemFree": 118_000_000 * KIB,
                     "MemAvailable": 121_000_000 * KIB,
+                    "Cached": 3_000_000 * KIB,
                     "SwapTotal": 16 * GIB,
                     "SwapFree": 16 * GIB,
                     "CmaTotal": 131_072 * KIB,
