@@ -15,6 +15,7 @@ from sparkdoctor.launch.shell_run import Argument, Follower, State, changes
 from sparkdoctor.launch.shell_words import ShellError
 from sparkdoctor.launch.tree import Listing, Node, Scalar, want_string
 from sparkdoctor.launch.types import LaunchError, Remark
+from sparkdoctor.secrets import REMOVED
 
 _SHELLS = {"bash", "sh", "dash", "ash", "zsh"}
 _WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
@@ -228,6 +229,10 @@ def _split(scalar: Scalar, remarks: list[Remark]) -> list[_Argument]:
                 quote = ""
             else:
                 chars.append(char)
+        elif text.startswith(REMOVED, at):
+            start = at if start < 0 else start
+            chars.append(REMOVED)
+            at += len(REMOVED) - 1
         elif char in " \t\r\n":
             if start >= 0:
                 done.append(_Argument(scalar, "".join(chars), start, at))
@@ -269,7 +274,7 @@ def _span(text: str, at: int) -> int:
     """The end of a backquoted or `$(...)` stretch, -1 when it does not close."""
     closing = "`" if text[at] == "`" else ")"
     end = text.find(closing, at + 1)
-    return end + 1
+    return end + 1 if end >= 0 else -1
 
 
 def _literal_comment(arguments: Sequence[_Argument], remarks: list[Remark]) -> None:

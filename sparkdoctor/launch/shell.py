@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Loop:
-    variable: str
+    variable: Word | None
     condition: Script
     body: Script
 
@@ -157,7 +157,7 @@ class _Parser:
                 return self._if()
             case "while" | "until":
                 condition = self.script(())
-                return self._loop("", condition)
+                return self._loop(None, condition)
             case "for":
                 return self._for()
             case "case":
@@ -183,6 +183,8 @@ class _Parser:
         return Function(name.bare)
 
     def _simple(self) -> Command:
+        if self.shown() in _CLOSERS:
+            raise ShellError(f"a command is missing before `{self.shown()}`")
         words = [self._take_word()]
         if self._operator("("):
             if not self._operator(")"):
@@ -222,14 +224,14 @@ class _Parser:
                     raise ShellError("`((` is not closed")
                 self.at += 1
             self._operator(")")
-            name = ""
+            name = None
         else:
-            name = self._take_word().bare
+            name = self._take_word()
             while not (self._operator(";", "\n")) and self.shown() != "do":
                 self._take_word()
         return self._loop(name, ())
 
-    def _loop(self, variable: str, condition: Script) -> Loop:
+    def _loop(self, variable: Word | None, condition: Script) -> Loop:
         while self._operator(";", "\n"):
             pass
         self._expect("do")

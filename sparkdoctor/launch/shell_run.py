@@ -199,8 +199,8 @@ class Follower:
 
     def _loop(self, command: Loop, state: State, locate: Locate) -> bool | None:
         way = state.copy()
-        if command.variable:
-            way.set(command.variable, None, "")
+        if (word := command.variable) is not None:
+            way.set(word.bare, None, locate(word.start, word.end))
         self.script(command.condition, way, locate, certain=False)
         self.script(command.body, way, locate, certain=False)
         state.join([way])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, TypeAlias
 
+from sparkdoctor.secrets import REMOVED
+
 MAX_NESTING = 40
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -104,6 +106,8 @@ class Lexer:
                 end = len(text) if end < 0 else end
                 self.comments.append(Comment(self.at, end))
                 self.at = end
+            elif text.startswith(REMOVED, self.at):
+                return self._word()
             elif (redirection := _REDIRECTION.match(text, self.at)) and text[redirection.end() :][:1] != "(":
                 self._redirect(redirection)
             elif operator := _OPERATOR.match(text, self.at):
@@ -142,6 +146,10 @@ class Lexer:
                     break
                 self.at += 1
                 return Word(tuple(parts), start, self.at, self._array())
+            if self.text.startswith(REMOVED, self.at):
+                _add(parts, REMOVED, False)
+                self.at += len(REMOVED)
+                continue
             if char in " \t\r\n;&|()<>":
                 if char in "<>" and self.text.startswith("(", self.at + 1):
                     parts.append(self._balanced(self.at + 1, self.at, "(", ")", False))
@@ -154,10 +162,12 @@ class Lexer:
 
     def _array(self) -> tuple[Word, ...]:
         elements = []
+        self._deeper()
         while (token := self._token()) is not None:
             if isinstance(token, Word):
                 elements.append(token)
             elif token.text == ")":
+                self.depth -= 1
                 return tuple(elements)
             elif token.text != "\n":
                 raise ShellError(f"`{token.text}` in a list of array elements")
@@ -228,9 +238,7 @@ class Lexer:
             return self._balanced(start + 1, start, "{", "}", quoted)
         self.at = match.end()
         operand: list[Part] = []
-        self.depth += 1
-        if self.depth > MAX_NESTING:
-            raise ShellError(f"expansions are nested more than {MAX_NESTING} deep")
+        self._deeper()
         while self.at < len(self.text):
             if self.text[self.at] == "}":
                 self.at += 1
@@ -242,6 +250,11 @@ class Lexer:
             else:
                 self._part(operand, quoted=quoted)
         raise ShellError("`${` is not closed")
+
+    def _deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise ShellError(f"words are nested more than {MAX_NESTING} deep")
 
     def _balanced(self, at: int, start: int, opening: str, closing: str, quoted: bool) -> Opaque:
         """An expansion that is kept as written, from `start` to the bracket that closes the one at `at`."""
