@@ -142,7 +142,14 @@ def _ib(
         return (), (Message("WARN", "NET/IB : No IP interface found."), *failed)
     openable = any(name.startswith("uverbs") for name in device_files)
     ports = list_ports(hcas, env, version) if openable else ()
+    if version >= since.GID_AT_INIT and any(_past_the_end(port, env, version) for port in ports):
+        return (), (Message("WARN", "Call to ibv_query_gid failed"), *failed)
     return ports, () if ports else (Message("INFO", "NET/IB : No device found."), *failed)
+
+
+def _past_the_end(port: HcaPort, env: Mapping[str, str], version: Version) -> bool:
+    index = choose_gid(port.port, env, version)
+    return gid_at(port.port, index) is None and index >= port.port.gid_slots.value
 
 
 def _with_gids(ports: tuple[HcaPort, ...], env: Mapping[str, str], version: Version) -> tuple[SelectedPort, ...]:

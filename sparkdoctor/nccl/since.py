@@ -1,6 +1,7 @@
 """The releases of NCCL in which a rule changed: the first tag that has the new one.
 
-Found by comparing the tags v2.18.1-1 to v2.30.7-1 of NVIDIA/nccl.
+Found by comparing the tags v2.18.1-1 to v2.30.7-1 of NVIDIA/nccl; newer ones have no public source
+and are known by what their libraries do.
 """
 
 from __future__ import annotations
@@ -39,3 +40,7 @@ HOME_VARIABLE = Version("2.30.3")
 
 RAILS = Version("2.30.7")
 """`name:port:rail:plane` in NCCL_IB_HCA; an empty port means any."""
+
+GID_AT_INIT = Version("2.31.2")
+"""GIDs are read when the transport starts: an index past the end of a table costs the whole transport
+instead of the connection. Seen by running the libraries 2.30.7, 2.31.2 and 2.32.3."""

@@ -26,7 +26,7 @@ def start_engine(guest: Guest) -> None:
             f"dockerd of {guest.name}", lambda: guest.run("docker version", check=False).returncode == 0, timeout=180
         )
     if not guest.text(f"docker image ls --quiet {IMAGE}"):
-        guest.feed(f"docker import --change 'ENV NCCL_SOCKET_FAMILY=AF_INET' - {IMAGE}", _skeleton())
+        guest.feed(f"docker import --change 'ENV PATH=/opt/bin:/usr/sbin:/usr/bin' - {IMAGE}", _skeleton())
 
 
 def stop_engine(guest: Guest) -> None:

@@ -1,13 +1,13 @@
 """Drives NCCL's own network code on a machine without a GPU. Runs in a guest: standard library only.
 
-    nccl_driver.py LIBRARY rank 0|1 --master HOST [--port N] [--size BYTES] [--limit SECONDS]
+    nccl_driver.py LIBRARY rank 0|1 --master HOST [--port N] [--size BYTES] [--limit SECONDS] [--pools N]
     nccl_driver.py LIBRARY select < cases.jsonl
 
 `rank` does what one of two ranks does when a communicator is made, less what needs a GPU:
 choose the bootstrap interface (ncclGetUniqueId), meet at the master's address, reach the
-bootstrap root, choose the network (ncclNetInit), then connect every device to the peer's,
-register memory and send data both ways. NCCL's log goes to standard output untouched, one
-JSON object with the outcome to standard error.
+bootstrap root, open the shared memory of N communicators, choose the network (ncclNetInit),
+then connect every device to the peer's, register memory and send data both ways. NCCL's log
+goes to standard output untouched, one JSON object with the outcome to standard error.
 
 `select` answers, for each line {"env": {...}}, what NCCL chooses on this machine alone, in a
 forked child a case since NCCL reads its variables once. Each answer is one JSON line with
@@ -40,6 +40,8 @@ PTR_HOST = 1
 TAG = 7
 COMM = 8 << 20
 """Bytes, more than any version's struct ncclComm (some are larger than 1 MiB)."""
+POOL = 9_637_888
+"""Bytes, about sizeof(struct ncclProxyOpsPool), src/include/proxy.h (v2.30.7-1)."""
 BOOTSTRAP = 1
 """ncclSocketTypeBootstrap, src/include/socket.h."""
 
@@ -138,6 +140,16 @@ class Nccl:
         begin = self.function("_Z14ncclSocketInitP10ncclSocket")
         expect("bootstrap root", begin(sock, address, C.c_uint64(magic), BOOTSTRAP, None, 0, 0))
         expect("bootstrap root", self.function("_Z17ncclSocketConnectP10ncclSocket")(sock))
+
+    def shared_memory(self, pools: int) -> None:
+        """Open as many pools as that many communicators have: ncclProxyProgressCreate, src/proxy.cc (2.24 and newer)."""
+        path, pointer, handle = C.create_string_buffer(len("/dev/shm/nccl-XXXXXX") + 1), C.c_void_p(), C.c_void_p()
+        for _ in range(pools):
+            path.value = b""
+            code = self.function("_Z11ncclShmOpenPcmm")(
+                path, C.c_size_t(len(path)), C.c_size_t(POOL), C.byref(pointer), None, 1, C.byref(handle)
+            )
+            expect("shared memory", code)
 
     def choose_net(self) -> str:
         """ncclNetInit on an empty communicator: which network is used, `IB` or `Socket`.
@@ -336,6 +348,7 @@ def run_rank(nccl: Nccl, asked: argparse.Namespace) -> dict[str, object]:
     theirs = store.exchange({"id": unique_id.hex()})
     if asked.rank == 1:
         nccl.reach_root(bytes.fromhex(str(theirs["id"])))
+    nccl.shared_memory(asked.pools)
     net = Net(nccl, nccl.choose_net())
     devices = net.devices()
     chosen |= {"net": net.name, "devices": devices}
@@ -445,6 +458,7 @@ def main() -> None:
     rank.add_argument("--port", type=int, default=25000)
     rank.add_argument("--size", type=int, default=1 << 16)
     rank.add_argument("--limit", type=float, default=30)
+    rank.add_argument("--pools", type=int, default=0)
     asked = parser.parse_args()
     os.environ.update(WITHOUT_GPU)
     nccl = Nccl(asked.library)

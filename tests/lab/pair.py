@@ -16,6 +16,8 @@ from tests.lab.guest import NICS, Guest, boot, wait_until_ready
 from tests.lab.image import Arch, image
 from tests.lab.poll import wait_for
 
+HERE = Path(__file__).parent
+
 NODES: tuple[Literal[1, 2], ...] = (1, 2)
 
 RAILS = {"rocep1s0f0": "enp1s0f0np0", "roceP2p1s0f0": "enP2p1s0f0np0"}
@@ -68,7 +70,10 @@ def virtual_pair(arch: Arch) -> Iterator[Pair]:
         guests += [boot(built, extra, node, run_folder) for node in NODES]
         for guest in guests:
             wait_until_ready(guest)
-            guest.write("/opt/nccl_driver.py", (Path(__file__).parent / "nccl_driver.py").read_text())
+            guest.write("/opt/nccl_driver.py", (HERE / "nccl_driver.py").read_text())
+            guest.run("mkdir -p /opt/bin")
+            guest.write("/opt/bin/vllm", (HERE / "vllm").read_text())
+            guest.run("chmod +x /opt/bin/vllm")
         yield Pair(*guests)
     finally:
         for guest in guests:

@@ -168,6 +168,19 @@ def test_the_bootstrap_may_find_what_the_side_channel_does_not() -> None:
     ]
 
 
+def test_an_index_past_the_end_costs_newer_releases_the_whole_transport() -> None:
+    """2.30.7 fails when it connects; 2.31.2 and 2.32.3 were seen to go on over TCP."""
+    env = {"NCCL_IB_GID_INDEX": "5000"}
+    assert chosen(env, version="2.30.7").transport == "IB"
+    newer = chosen(env, version="2.31.2")
+    assert newer.transport == "Socket"
+    assert [message.text for message in newer.messages] == [
+        "Call to ibv_query_gid failed",
+        "Failed to initialize NET plugin IB",
+    ]
+    assert chosen({"NCCL_IB_GID_INDEX": "9"}, version="2.31.2").transport == "IB", "an empty slot is in the table"
+
+
 def test_a_selection_survives_json() -> None:
     selection = chosen({})
     assert msgspec.json.decode(json.dumps(msgspec.to_builtins(selection)), type=Selection) == selection
