@@ -36,14 +36,12 @@ class Named(NamedTuple):
         return Named(path, os.path.abspath(path))
 
     def beside(self, other: str, folder: str) -> Named:
-        """Another file that this one refers to, relative to `folder`."""
+        """Another file that this one refers to, relative to `folder`; shown relative if it lies near."""
         path = os.path.normpath(os.path.join(folder, other))
-        if os.path.isabs(other) or os.path.isabs(self.shown):
+        near = os.path.relpath(path, os.path.dirname(self.path))
+        if os.path.isabs(self.shown) or near.startswith("../../.."):
             return Named(path, path)
-        return Named(os.path.relpath(path, os.path.dirname(self.path)), path).under(os.path.dirname(self.shown))
-
-    def under(self, folder: str) -> Named:
-        return Named(os.path.normpath(os.path.join(folder, self.shown)), self.path)
+        return Named(os.path.normpath(os.path.join(os.path.dirname(self.shown), near)), path)
 
 
 Variables = Mapping[str, Variable]

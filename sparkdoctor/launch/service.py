@@ -124,7 +124,10 @@ def size(scalar: Scalar) -> int:
     match = _SIZE.fullmatch(scalar.text)
     if match is None:
         raise LaunchError(scalar.where, f"`{scalar.text}` is no size; write it like `64gb`")
-    return int(float(match["number"]) * (1 << _POWERS[match["unit"].lower()] if match["unit"] else 1))
+    count = float(match["number"]) * (1 << _POWERS[match["unit"].lower()] if match["unit"] else 1)
+    if count >= 1 << 63:
+        raise LaunchError(scalar.where, f"`{scalar.text[:40]}` is more bytes than 64 bits can count")
+    return int(count)
 
 
 def devices(service: Table) -> Fact[tuple[str, ...]] | None:

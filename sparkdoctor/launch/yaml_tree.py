@@ -19,7 +19,7 @@ from sparkdoctor.launch.scalars import Plain
 from sparkdoctor.launch.tree import Listing, Node, Piece, Scalar, Table, Tag, places
 from sparkdoctor.launch.types import LaunchError
 
-MAX_TEXT = 1 << 20
+MAX_TEXT = 1 << 19
 """Characters of one file."""
 MAX_DEPTH = 64
 MAX_NODES = 100_000
@@ -39,7 +39,7 @@ def read_documents(text: str, file: str, folder: str) -> list[Table]:
     launch file is.
     """
     if len(text) > MAX_TEXT:
-        raise LaunchError(file, f"larger than {MAX_TEXT >> 20} MiB")
+        raise LaunchError(file, f"larger than {MAX_TEXT >> 10} KiB")
     loader = None
     try:
         loader = _Loader(text)
