@@ -87,6 +87,14 @@ def in_env(name: str, old: str, new: str) -> Edit:
     return edit
 
 
+def in_both_env(old: str, new: str) -> Edit:
+    def edit(place: Path) -> None:
+        for _, name in RANKS:
+            in_env(name, old, new)(place)
+
+    return edit
+
+
 LAUNCH_FAULTS: dict[str, tuple[Edit, set[str]]] = {
     "no ulimits": (in_compose(r"    ulimits:\n      memlock: -1\n      stack: 67108864\n", ""), {"memlock-limited"}),
     "memlock finite": (in_compose("memlock: -1", "memlock: 67108864"), {"memlock-limited"}),
@@ -122,7 +130,7 @@ LAUNCH_FAULTS: dict[str, tuple[Edit, set[str]]] = {
     "head headless": (in_env("head.env", "HEADLESS=", "HEADLESS=1"), {"rank-headless-wrong"}),
     "MASTER_ADDR differs": (in_env("worker.env", "192.168.0.8", "192.168.0.7"), {"master-addr-differs"}),
     "MASTER_ADDR of the worker": (
-        lambda place: [in_env(name, "192.168.0.8", "192.168.0.9")(place) for _, name in RANKS] and None,
+        in_both_env("192.168.0.8", "192.168.0.9"),
         {"master-addr-wrong"},
     ),
     "three nodes for two ranks": (in_compose("--nnodes 2", "--nnodes 3"), {"tp-size-wrong"}),
@@ -188,7 +196,8 @@ def test_an_incomplete_model_on_one_machine(place: Path) -> None:
         lines = text.split("\n")
         at = next(i for i, line in enumerate(lines) if line.startswith("Path: ") and line.endswith(".safetensors"))
         end = next(i for i in range(at + 1, len(lines)) if lines[i].startswith(("Path:", "Directory:", "# ttar")))
-        return "\n".join(lines[:at] + lines[end:])
+        gone = [lines[at], "Absent: No such file or directory"]
+        return "\n".join(lines[:at] + gone + lines[end:])
 
     results = judged(place, {2: machine(2, without_a_shard)})
     assert told(results) == {"hf-cache-incomplete"}

@@ -68,8 +68,10 @@ def _listing(system: System, folder: str) -> tuple[str, ...] | None:
 
 
 def _unfinished(system: System, folder: str) -> list[str]:
-    """Downloads that were begun. One may lie beside a complete model for ever, so it is no fault by itself."""
-    return [f"blobs/{name}" for name in _listing(system, f"{folder}/blobs") or () if name.endswith(".incomplete")]
+    """Downloads that were begun. One may lie beside a complete model for ever, so it is no fault by itself,
+    and that it cannot be looked for takes nothing from what is missing for certain."""
+    blobs = system.folder(f"{folder}/blobs")
+    return [f"blobs/{name}" for name in blobs.value if name.endswith(".incomplete")] if blobs.is_known else []
 
 
 def _incomplete(system: System, snapshot: str) -> list[str]:

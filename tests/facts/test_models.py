@@ -11,7 +11,7 @@ from sparkdoctor.facts import CachedModel
 from sparkdoctor.facts.models import cache, parse_config
 from sparkdoctor.host import ModelCache
 from sparkdoctor.system import Live
-from tests.recordings import machine, problem
+from tests.recordings import absent, machine, problem
 
 MODEL = "deepseek-ai/DeepSeek-V4-Flash"
 COMMIT = "0" * 40
@@ -167,6 +167,15 @@ def test_a_cache_of_root_is_not_a_cache_without_the_model() -> None:
     found = cache(system, CachedModel("/home/user/.cache/huggingface/hub", MODEL))
     assert (found.missing.where, found.missing.problem) == (folder, "Permission denied")
     assert found.config.problem == "Permission denied"
+
+
+def test_what_is_missing_is_missing_even_where_begun_downloads_cannot_be_looked_for() -> None:
+    folder = "/home/user/.cache/huggingface/hub/models--deepseek-ai--DeepSeek-V4-Flash"
+    complete = cache(machine("spark-1"), CachedModel("/home/user/.cache/huggingface/hub", MODEL))
+    shard = f"{complete.missing.where}/model-00002-of-00003.safetensors"
+    system = machine("spark-1", {f"head {shard}": absent(), f"{folder}/blobs": problem("Permission denied")})
+    found = cache(system, CachedModel("/home/user/.cache/huggingface/hub", MODEL))
+    assert found.missing.value == ("model-00002-of-00003.safetensors",)
 
 
 def test_config_of_a_model_with_pictures_and_of_other_quantizers() -> None:
