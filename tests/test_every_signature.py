@@ -101,7 +101,7 @@ def test_nothing_matches_a_healthy_log(path: Path) -> None:
 
 def test_one_rank_that_ran_well_without_rdma_has_no_error() -> None:
     """NCCL says there that it has no RDMA device, which is worth a warning between two nodes."""
-    path = LOGS / "gpu" / "healthy-one-rank.log"
+    path = LOGS / "gpu" / "one-rank-without-rdma.log"
     hits = list(matcher().scan(read_log(str(path)), path.name))
     signatures = registry().knowledge.signatures
     assert {hit.signature for hit in hits if signatures[hit.signature].severity is Severity.ERROR} == set()
