@@ -104,11 +104,11 @@ class System(ABC):
 
     def environ(self, pid: int | Literal["self"]) -> Fact[dict[str, str]]:
         """The environment a process was started with; secrets removed."""
-        return self._json("environ", str(pid))
+        return self._json("environ", str(pid)).map(lambda answer: msgspec.convert(answer, dict[str, str]))
 
     def cmdline(self, pid: int | Literal["self"]) -> Fact[tuple[str, ...]]:
         """The command line of a process; secrets removed."""
-        return self._json("cmdline", str(pid)).map(tuple)
+        return self._json("cmdline", str(pid)).map(lambda answer: msgspec.convert(answer, tuple[str, ...]))
 
     def command(self, name: str) -> Fact[str]:
         """Standard output of one of COMMANDS. Raises KeyError for any other name."""
