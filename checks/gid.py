@@ -41,7 +41,7 @@ class Used:
             return describe(self.gid)
         slots = self.port.gid_slots
         if slots.is_known and not 0 <= self.index < slots.value:
-            return f"past the end of a table of {slots.value}"
+            return f"outside of a table of {slots.value}"
         return "empty"
 
     @property

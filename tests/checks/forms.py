@@ -43,7 +43,7 @@ def running(
     machine = changed(
         machine, docker__containers=Fact("docker ps --all", (container(),)), processes=Fact("/proc", (seen,))
     )
-    return Node(machine.name, machine, resolve(of_process(seen, container()), machine))
+    return Node(machine.name, machine, resolve(of_process(seen, container() if seen.container else None), machine))
 
 
 def container(**changes: Any) -> Container:
@@ -84,6 +84,13 @@ def through_snapshot(node: Node) -> Node:
     assert node.launch is not None
     back = from_json(to_json(Snapshot(node.host, (node.launch.spec,))), "spark.json")
     return Node(back.host.name, back.host, resolve(back.specs[0], back.host))
+
+
+def of_version(node: Node, nccl: str) -> Node:
+    """The node with another NCCL in its Python environment."""
+    assert node.launch is not None
+    software = changed(node.launch.software, packages=Fact("METADATA", {"nvidia-nccl-cu13": nccl}))
+    return Node(node.name, node.host, changed(node.launch, software=software))
 
 
 def only_finding(check: Check, node: Node) -> Finding:

@@ -5,7 +5,7 @@ from sparkdoctor.host import Host
 from sparkdoctor.registry import builtin_check
 from sparkdoctor.run import Status, examine
 from sparkdoctor.testing import changed, healthy_host, healthy_node, healthy_pair, healthy_spec
-from tests.checks.forms import failed, only_finding, running, through_snapshot
+from tests.checks.forms import failed, of_version, only_finding, running, through_snapshot
 
 NOT_V2 = builtin_check("gid-not-roce-v2")
 LINK_LOCAL = builtin_check("gid-link-local")
@@ -60,7 +60,7 @@ def test_the_recipe_passes_them() -> None:
         ("2", "RoCE v1, IPv4 192.168.0.8"),
         ("5", "empty"),
         ("254", "empty"),
-        ("255", "past the end of a table of 255"),
+        ("255", "outside of a table of 255"),
         ("3three", "RoCE v2, IPv4 192.168.0.8"),
         ("three", "RoCE v1, link-local"),
     ],
@@ -127,13 +127,19 @@ def test_a_table_with_v1_only() -> None:
 
 
 def test_before_2_21_5_the_default_was_index_0() -> None:
-    node = pinned(None)
-    assert node.launch is not None
-    software = changed(node.launch.software, packages=Fact("METADATA", {"nvidia-nccl-cu13": "2.20.5"}))
-    old = Node(node.name, node.host, changed(node.launch, software=software))
-    finding = only_finding(NOT_V2, old)
+    finding = only_finding(NOT_V2, of_version(pinned(None), "2.20.5"))
     assert finding.message == "the GID index 0 is not a RoCE v2 GID with an IPv4 address on 2 of 2 ports"
     assert finding.fix.edit == 'NCCL_IB_GID_INDEX: "3"'
+    assert examine(NOT_V2, of_version(pinned("3"), "2.20.5")).status is Status.PASSED
+    negative = only_finding(NOT_V2, of_version(pinned("-1"), "2.20.5"))
+    assert negative.seen[1].value == "outside of a table of 255"
+
+
+def test_since_2_21_5_nccl_chooses() -> None:
+    assert examine(NOT_V2, of_version(pinned(None), "2.21.5")).status is Status.PASSED
+    finding = only_finding(NOT_V2, of_version(pinned("1"), "2.21.5"))
+    assert finding.seen[3].what == "NCCL's own choice for rocep1s0f0"
+    assert finding.fix.do.startswith(f"remove {INDEX}")
 
 
 def test_whose_rules_are_followed_when_no_nccl_is_known() -> None:
@@ -145,11 +151,7 @@ def test_whose_rules_are_followed_when_no_nccl_is_known() -> None:
 
 
 def test_a_version_that_is_none_decides_nothing() -> None:
-    node = pinned(None)
-    assert node.launch is not None
-    software = changed(node.launch.software, packages=Fact("METADATA", {"nvidia-nccl-cu13": "newest"}))
-    odd = Node(node.name, node.host, changed(node.launch, software=software))
-    assert examine(NOT_V2, odd).status is Status.UNKNOWN
+    assert examine(NOT_V2, of_version(pinned(None), "newest")).status is Status.UNKNOWN
 
 
 def test_ends_that_do_not_fit() -> None:

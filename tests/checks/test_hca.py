@@ -56,6 +56,7 @@ def test_the_recipe_passes_them() -> None:
     ("text", "wanted"),
     [
         ("mlx5_0", "an HCA of this machine"),
+        ("mlx5_0:1", "an HCA of this machine"),
         ("enp1s0f0np0", "rocep1s0f0, the HCA of interface enp1s0f0np0"),
         (" rocep1s0f0", "rocep1s0f0 without the blank"),
         ("rocep1s0f0:2", "rocep1s0f0:1"),
@@ -148,6 +149,13 @@ def test_no_cable_at_all() -> None:
     assert finding.fix.certainty is Certainty.TRY
     assert "enp1s0f0np0" in finding.fix.do
     assert list(failed(healthy_node(host=unplugged(CABLED)))) == ["hca-not-active"]
+
+
+def test_an_hca_whose_interface_is_not_known() -> None:
+    host = unplugged(CABLED)
+    hcas = tuple(changed(hca, netdev=unread("ndevs", "Invalid argument")) for hca in host.rdma.hcas.value)
+    node = healthy_node(host=changed(host, rdma__hcas=Fact("/sys/class/infiniband", hcas)))
+    assert only_finding(NOT_ACTIVE, node).fix.do.startswith("push the cable of roceP2p1s0f0 in again")
 
 
 def test_an_interface_that_is_set_down() -> None:

@@ -5,7 +5,7 @@ from sparkdoctor.host import Host
 from sparkdoctor.registry import builtin_check
 from sparkdoctor.run import Status, examine
 from sparkdoctor.testing import changed, healthy_host, healthy_node, healthy_spec
-from tests.checks.forms import failed, only_finding, running, shell, through_snapshot
+from tests.checks.forms import failed, of_version, only_finding, running, shell, through_snapshot
 
 UNKNOWN = builtin_check("ifname-unknown")
 DOWN = builtin_check("ifname-down")
@@ -25,12 +25,6 @@ def with_interface(name: str, **changes: object) -> Host:
     host = healthy_host()
     edited = tuple(changed(one, **changes) if one.name == name else one for one in host.network.interfaces.value)
     return changed(host, network__interfaces=Fact("ip address", edited))
-
-
-def of_version(node: Node, version: str) -> Node:
-    assert node.launch is not None
-    software = changed(node.launch.software, packages=Fact("METADATA", {"nvidia-nccl-cu13": version}))
-    return Node(node.name, node.host, changed(node.launch, software=software))
 
 
 def test_the_recipe_passes_them() -> None:
@@ -129,6 +123,7 @@ def test_nccl_before_2_28_3_takes_an_interface_that_is_down() -> None:
     assert examine(DOWN, healthy_node(host=host)).status is Status.PASSED
     finding = only_finding(DOWN, of_version(healthy_node(host=host), "2.27.7"))
     assert finding.message == f"enP7s7 of {NCCL} is down"
+    assert examine(DOWN, of_version(healthy_node(host=host), "2.28.3")).status is Status.PASSED
 
 
 def test_without_address() -> None:
@@ -146,6 +141,16 @@ def test_a_link_local_address_is_none_to_the_peer() -> None:
     for variable in (NCCL, GLOO):
         node = told(host, **{variable: "enP7s7"})
         assert f"enP7s7 of {variable} has no address" in only_finding(UNADDRESSED, node).message
+
+
+def test_a_zeroconf_address_is_one() -> None:
+    host = with_interface("enP7s7", addresses=("169.254.3.4/16",))
+    assert not failed(told(host, NCCL_SOCKET_IFNAME="enP7s7"))
+
+
+def test_the_head_may_be_an_option_instead_of_a_variable() -> None:
+    node = healthy_node(spec=healthy_spec(env={NCCL: "eth0", "MASTER_ADDR": None}))
+    assert only_finding(UNKNOWN, node).fix.edit == f'{NCCL}: "enp1s0f0np0"'
 
 
 def test_without_address_of_the_family() -> None:

@@ -66,5 +66,6 @@ def test_unreadable() -> None:
 
 def test_nothing_to_look_at() -> None:
     assert examine(CHECK, healthy_node(host=with_cma(None, None))).status is Status.SKIPPED
+    assert examine(CHECK, healthy_node(host=with_cma(128, None))).status is Status.SKIPPED
     tcp = healthy_node(host=KHO, spec=healthy_spec(env={"NCCL_NET": "Socket"}))
     assert examine(CHECK, tcp).status is Status.SKIPPED

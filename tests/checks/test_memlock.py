@@ -87,6 +87,12 @@ def test_a_shell() -> None:
     assert "root" in finding.fix.cost
 
 
+def test_a_process_on_the_machine_itself() -> None:
+    finding = only(running(container="", memlock=Fact("/proc/4211/limits", MIB8)))
+    assert "restart process 4211" in finding.fix.do
+    assert finding.fix.cost == "needs root, restarts the model"
+
+
 def test_a_snapshot() -> None:
     only(through_snapshot(running(memlock=Fact("/proc/4211/limits", MIB8))))
     only(through_snapshot(predicted(memlock=None)))
@@ -134,6 +140,29 @@ def test_without_a_command_line_the_environment_decides() -> None:
     only(predicted(memlock=None, argv=ray))
     bare = {name: None for name in ("NCCL_NET", "NCCL_IB_HCA", "NCCL_IB_GID_INDEX")}
     assert examine(CHECK, predicted(memlock=None, argv=ray, env=bare)).status is Status.SKIPPED
+
+
+def test_a_server_with_no_option_has_one_rank() -> None:
+    argv = Fact("compose.yaml:45", ("vllm", "serve", "m"))
+    result = examine(CHECK, predicted(memlock=None, argv=argv))
+    assert result.status is Status.SKIPPED
+    assert "no option asks for more" in result.reason
+
+
+def test_a_second_rank_that_says_nothing_of_the_first() -> None:
+    argv = Fact("compose.yaml:45", ("vllm", "serve", "m", "--node-rank", "1"))
+    assert only(predicted(memlock=None, argv=argv)).seen[1].value == "node rank 1"
+
+
+def test_asking_for_ib_is_asking_for_rdma() -> None:
+    ray = Fact("compose.yaml:45", ("ray", "start", "--head"))
+    names = ("NCCL_IB_HCA", "NCCL_IB_GID_INDEX")
+    assert only(predicted(memlock=None, argv=ray, env=dict.fromkeys(names))).seen[1].what == "NCCL_NET"
+
+
+def test_a_machine_whose_gpus_are_not_known_counts_as_a_spark() -> None:
+    blind = changed(healthy_host(), gpus__devices=unread("NVML", "no driver"))
+    only(predicted(blind, memlock=None, flags={"--nnodes": None}))
 
 
 def test_a_number_of_ranks_that_is_no_number() -> None:

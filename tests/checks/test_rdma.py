@@ -74,6 +74,11 @@ def test_a_word_does_not_disable(text: str) -> None:
     assert only_finding(IGNORED, through_snapshot(running(env={"NCCL_IB_DISABLE": text}))).message == finding.message
 
 
+def test_a_variable_that_is_not_set_is_not_judged() -> None:
+    assert examine(IGNORED, told(NCCL_IB_DISABLE="")).status is Status.SKIPPED
+    assert examine(IGNORED, told(NCCL_IB_DISABLE=None)).status is Status.SKIPPED
+
+
 @pytest.mark.parametrize("text", ["0", "false", "no", " 0", "Off"])
 def test_words_that_mean_what_nccl_reads(text: str) -> None:
     assert not failed(told(NCCL_IB_DISABLE=text))
