@@ -1,0 +1,1 @@
+"""Answers as text and as JSON. The text modules are the only ones that know rich."""
