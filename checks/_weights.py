@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from sparkdoctor.api import CannotTell, ModelCache, Node, skip
+from sparkdoctor.api import CannotTell, Fact, ModelCache, Node, skip
 from sparkdoctor.launch.cache import model_of, wanted_cache
 
 Experts = Literal["fp8", "mxfp4", "nvfp4"]
@@ -27,6 +27,14 @@ def cache_of(node: Node) -> ModelCache:
         if (cache.hub, cache.model) == (wanted.hub, wanted.model):
             return cache
     raise CannotTell(wanted.hub or wanted.model, f"{wanted.model} was not looked for on {node.name}")
+
+
+def config_of(node: Node) -> Fact[dict[str, str]]:
+    """config.json of the rank's model. Raises as `cache_of` does, and Skip when the model is not there yet."""
+    cache = cache_of(node)
+    if cache.config.absent:
+        skip(f"{cache.model} is not on {node.name} yet ({cache.config.where})")
+    return cache.config
 
 
 def experts_format(config: Mapping[str, str]) -> Experts | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sparkdoctor.api import Certainty, Fact, Finding, Fix, Found, Node, Seen, Severity, check, skip
 
 from ._fix import drop_flag, set_image
-from ._weights import FP4_METHODS, cache_of, experts_format
+from ._weights import FP4_METHODS, config_of, experts_format
 
 FP4_IMAGES = ("lmxxf/vllm-deepseek-v4-dgx-spark",)
 """Images made to run the experts of DeepSeek-V4-Flash in FP4 through Marlin only: a build of jasl/vllm,
@@ -37,7 +37,7 @@ def fp4_with_fp8(node: Node) -> Found:
     asked = _fp4_asked(node)
     if asked is None:
         skip("nothing asks for FP4 Marlin kernels")
-    config = cache_of(node).config
+    config = config_of(node)
     method = config.value.get("quant_method", "none")
     experts = experts_format(config.value)
     weights = Seen("quant_method", method, config.where)
@@ -76,7 +76,7 @@ def fp4_image(node: Node) -> Found:
     image = _fp4_image(node)
     if image is None:
         skip("the image is not known for FP4 Marlin kernels")
-    config = cache_of(node).config
+    config = config_of(node)
     method = config.value.get("quant_method", "none")
     weights = Seen("quant_method", method, config.where)
     if method not in ("fp8", "deepseek_v4_fp8"):

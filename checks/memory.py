@@ -83,7 +83,7 @@ def utilization_too_high(node: Node) -> Found:
     )
 
 
-@check("memory-utilization-unset", Severity.WARNING, after=("memory-utilization-too-high",))
+@check("memory-utilization-unset", Severity.WARNING, after=("memory-utilization-too-high", "rank-variables-unused"))
 def utilization_unset(node: Node) -> Found:
     """--gpu-memory-utilization is not given, on a machine whose GPU has no memory of its own.
 
@@ -110,7 +110,11 @@ def utilization_unset(node: Node) -> Found:
     )
 
 
-@check("memory-headroom-small", Severity.WARNING, after=("memory-utilization-too-high", "memory-utilization-unset"))
+@check(
+    "memory-headroom-small",
+    Severity.WARNING,
+    after=("memory-utilization-too-high", "memory-utilization-unset", "rank-variables-unused"),
+)
 def headroom_small(node: Node) -> Found:
     """Little memory is left beside what vLLM takes.
 

@@ -7,7 +7,7 @@ from sparkdoctor.nearest import nearest
 
 from ._fix import drop_flag, set_flag
 from ._software import software, version_seen
-from ._weights import Experts, cache_of, experts_format, has_experts
+from ._weights import Experts, config_of, experts_format, has_experts
 
 # The keys of map_fp8_backend, map_mxfp4_backend and map_nvfp4_backend of vllm 0.33.0
 # (vllm/model_executor/layers/fused_moe/oracle/); any other word of MoEBackend raises ValueError there.
@@ -47,6 +47,8 @@ def backend_unknown(node: Node) -> Found:
     if fact is None:
         skip("no --moe-backend is given")
     word = _word(fact.value)
+    if word == "auto":
+        skip("the choice of MoE kernels is left to vLLM")
     known = software(node).moe_backends
     seen = Seen("--moe-backend", fact.value, fact.where, wanted=f"one of {', '.join(known.value)} ({known.where})")
     if word in known.value:
@@ -81,7 +83,7 @@ def backend_unfit(node: Node) -> Found:
     fact = node.flag("moe-backend")
     if fact is None or _word(fact.value) == "auto":
         skip("the choice of MoE kernels is left to vLLM")
-    config = cache_of(node).config
+    config = config_of(node)
     if not has_experts(config.value):
         skip(f"the model has no experts ({config.where})")
     experts = experts_format(config.value)

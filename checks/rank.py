@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sparkdoctor.api import Certainty, Cluster, Finding, Fix, Found, Node, Seen, check, skip
+from sparkdoctor.api import Certainty, Cluster, Finding, Fix, Found, Node, Seen, Severity, check, skip
 from sparkdoctor.launch.spread import Spread
 
-from ._fix import on_node, set_either
+from ._fix import on_node, set_either, set_flag
 from ._ranks import addresses, all_ranks, over_nodes, resolved, shown
 
 
@@ -118,6 +118,70 @@ def headless_wrong(node: Node) -> Found:
         evidence,
         set_either(node, "headless", "HEADLESS", "" if headless else "1", switch=True),
     )
+
+
+@check("rank-variables-unused", Severity.WARNING, after=("tp-size-wrong",))
+def variables_unused(node: Node) -> Found:
+    """Variables say which rank this is, and the command does not pass them on.
+
+    ## Why it matters
+    vLLM takes --nnodes, --node-rank and --master-addr from its command line only; NODE_RANK and
+    MASTER_ADDR are names that recipes give them. A command without these options starts a server of
+    one machine, on each machine. Where they stand in the file all the same, a `#` inside a folded
+    command is the usual reason: to the shell everything after it is a comment.
+
+    ## How to fix it
+    Give the command `--nnodes 2 --node-rank ${NODE_RANK} --master-addr ${MASTER_ADDR}`, and take comments
+    out of it.
+
+    ## References
+    - https://docs.vllm.ai/en/stable/serving/parallelism_scaling.html
+    - https://yaml.org/spec/1.2.2/#813-folded-style
+    """
+    launch = node.launched()
+    flags = launch.flags.value
+    if "model" not in flags:
+        skip("the command line shows no vLLM server")
+    set_here = [
+        (name, fact) for name in ("NODE_RANK", "MASTER_ADDR") if (fact := node.env(name)) is not None and fact.value
+    ]
+    if not set_here:
+        skip("neither NODE_RANK nor MASTER_ADDR is set")
+    seen = tuple(Seen(name, fact.value, fact.where) for name, fact in set_here)
+    given = [f"--{name}" for name in ("nnodes", "node-rank", "master-addr", "data-parallel-address") if name in flags]
+    if not given:
+        executor = flags.get("distributed-executor-backend")
+        given = [f"--distributed-executor-backend {executor.value}"] if executor and executor.value != "mp" else []
+    if given:
+        yield from seen
+        yield Seen("given", " ".join(given), launch.flags.where)
+        return
+    yield Finding(
+        f"{' and '.join(name for name, _ in set_here)} are set, and the command has none of the options that take them",
+        (
+            *seen,
+            Seen(
+                "command",
+                " ".join(f"--{name}" for name in flags if name != "model") or "no options",
+                launch.flags.where,
+                wanted="--nnodes, --node-rank, --master-addr",
+            ),
+        ),
+        _pass_on(node),
+    )
+
+
+def _pass_on(node: Node) -> Fix:
+    """All three options at once, filled with what the variables say."""
+    options = [
+        f"--{flag} {fact.value if (fact := node.env(name)) is not None and fact.value else missing}"
+        for flag, name, missing in (
+            ("node-rank", "NODE_RANK", "<0 on the head>"),
+            ("master-addr", "MASTER_ADDR", "<its address>"),
+        )
+    ]
+    fix = set_flag(node, "nnodes", "<number of machines>", certainty=Certainty.FILL_IN)
+    return Fix(fix.do, f"--nnodes <number of machines> {' '.join(options)}", fix.run, fix.certainty, fix.cost)
 
 
 def _served_by_one(node: Node, view: Spread) -> None:

@@ -6,7 +6,7 @@ from sparkdoctor.api import CannotTell, Certainty, Finding, Fix, Found, Node, Se
 from sparkdoctor.launch.spread import Spread, spread
 
 from ._fix import set_flag
-from ._weights import cache_of
+from ._weights import config_of
 
 SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size", "data-parallel-size")
 
@@ -83,7 +83,7 @@ def heads_undivided(node: Node) -> Found:
     view = spread(node.launched())
     if view.tensor is None or view.tensor.value < 2:
         skip("no tensor parallelism")
-    config = cache_of(node).config
+    config = config_of(node)
     heads = config.value.get("num_attention_heads", "")
     if not heads.isdigit():
         skip(f"{config.where} has no num_attention_heads")

@@ -5,7 +5,7 @@ import pytest
 from sparkdoctor.api import Check, Fact, Node, unread
 from sparkdoctor.registry import builtin_check
 from sparkdoctor.run import Status, examine
-from sparkdoctor.testing import changed, healthy_host, healthy_node
+from sparkdoctor.testing import changed, healthy_host, healthy_node, healthy_spec
 from tests.checks.forms import failed, only_finding, running, shell, through_snapshot
 
 MISMATCH = builtin_check("cutlass-dsl-mismatch")
@@ -123,6 +123,18 @@ def test_a_server_started_without_a_container_gets_a_command() -> None:
         "pip install --force-reinstall 'nvidia-cutlass-dsl[cu13]==4.5.2'",
         "pip check",
     )
+
+
+def test_a_launch_of_something_else_is_not_asked_for_its_packages() -> None:
+    host = changed(healthy_host(), software=())
+    fine_tuning = changed(
+        healthy_spec(env=dict.fromkeys(healthy_spec().env.value)), argv=Fact("compose.yaml:9", ("python", "train.py"))
+    )
+    assert examine(MISMATCH, healthy_node(host=host, spec=fine_tuning)).status is Status.SKIPPED
+    built = changed(healthy_spec(), image=None)
+    result = examine(MISMATCH, healthy_node(host=host, spec=built))
+    assert result.status is Status.UNKNOWN
+    assert "it names no image" in result.reason
 
 
 def test_a_version_that_is_none_is_not_judged() -> None:

@@ -88,6 +88,13 @@ def test_what_could_not_be_seen() -> None:
     assert examine(UNFIT, healthy_node(host=host, spec=changed(spec, mounts=None))).status is Status.UNKNOWN
     assert examine(UNKNOWN, healthy_node(host=changed(host, software=()), spec=spec)).status is Status.UNKNOWN
     assert examine(UNKNOWN, healthy_node()).status is Status.SKIPPED
+    assert examine(UNKNOWN, node("auto")).status is Status.SKIPPED
+    gone = changed(host.caches[0], config=unread("hub", "there is no snapshot of this model", absent=True))
+    result = examine(UNFIT, healthy_node(host=changed(host, caches=(gone,)), spec=spec))
+    assert (result.status, result.reason) == (
+        Status.SKIPPED,
+        "deepseek-ai/DeepSeek-V4-Flash is not on spark-1 yet (hub)",
+    )
 
 
 def test_a_running_process_and_a_snapshot() -> None:

@@ -14,6 +14,7 @@ from tests.checks.recipe import pair
 RANGE = builtin_check("rank-out-of-range")
 DUPLICATE = builtin_check("rank-duplicate")
 HEADLESS = builtin_check("rank-headless-wrong")
+UNUSED = builtin_check("rank-variables-unused")
 
 
 def wrong(cluster: Cluster) -> dict[str, Result]:
@@ -142,6 +143,35 @@ def test_variables_of_the_containers_shell_are_put_in() -> None:
     result = examine(RANGE, unset)
     assert result.status is Status.UNKNOWN
     assert "'$NODE_RANK' needs NODE_RANK, which nothing sets" in result.reason
+
+
+def test_options_that_a_comment_took_away(tmp_path: Path) -> None:
+    """As in a published pair of compose files: a comment inside the folded command, options after it lost."""
+    commented = ("        --tensor-parallel-size 2", "        # the pair\n        --tensor-parallel-size 2")
+    found = wrong(pair(tmp_path, edit=commented))
+    assert "rank-variables-unused" in found
+    finding = found["rank-variables-unused"].findings[0]
+    assert (
+        finding.message == "NODE_RANK and MASTER_ADDR are set, and the command has none of the options that take them"
+    )
+    assert finding.seen[2].value == "--host --port --trust-remote-code"
+    assert finding.fix.edit == "--nnodes <number of machines> --node-rank 1 --master-addr 192.168.0.8"
+    assert finding.fix.certainty is Certainty.FILL_IN
+
+
+def test_who_takes_the_variables() -> None:
+    assert examine(UNUSED, healthy_node()).status is Status.PASSED
+    ray = healthy_spec(
+        flags={"--nnodes": None, "--node-rank": None, "--master-addr": None, "--distributed-executor-backend": "ray"}
+    )
+    assert examine(UNUSED, healthy_node(spec=ray)).status is Status.PASSED
+    none = healthy_spec(env={"NODE_RANK": None, "MASTER_ADDR": ""})
+    assert examine(UNUSED, healthy_node(spec=none)).status is Status.SKIPPED
+    assert examine(UNUSED, shell({"NODE_RANK": "1"})).status is Status.SKIPPED
+    dark = changed(healthy_node(), launch__env=unread("/proc/4211/environ", "Permission denied"))
+    assert examine(UNUSED, dark).status is Status.UNKNOWN
+    alone = running(argv=Fact("/proc/4211/cmdline", ("vllm", "serve", "m")))
+    assert only_finding(UNUSED, through_snapshot(alone)) == only_finding(UNUSED, alone)
 
 
 def test_variables_alone_count_for_a_script_of_the_image() -> None:
