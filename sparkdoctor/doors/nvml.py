@@ -12,6 +12,7 @@ from typing import Any
 
 import pynvml as nvml
 
+from sparkdoctor.secrets import clean_text
 from sparkdoctor.system import DoorClosed
 
 Answer = dict[str, Any]
@@ -103,7 +104,7 @@ def _processes(gpu: Any) -> list[Answer] | str:
     return [
         {
             "pid": process.pid,
-            "name": _tried(lambda pid=process.pid: str(nvml.nvmlSystemGetProcessName(pid))),  # type: ignore[misc]
+            "name": _tried(lambda pid=process.pid: clean_text(nvml.nvmlSystemGetProcessName(pid))),  # type: ignore[misc]
             "memory": {"problem": "not available"}
             if process.usedGpuMemory is None
             else {"value": process.usedGpuMemory},
