@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -223,6 +222,8 @@ def _software(tree: Tree, title: str, key: str, site: Site) -> Software:
 def _requires(tree: Tree, site: Site) -> Fact[tuple[str, ...]]:
     if "vllm" not in site.installed:
         return unread(" ".join(site.folders), "vllm is not installed there", absent=True)
+    from packaging.metadata import parse_email  # a tenth of a second, and most machines have no vllm of their own
+
     text = tree.read(f"{site.installed['vllm'][1]}/METADATA")
     return text.map(lambda text: tuple(parse_email(text)[0].get("requires_dist", ())))
 
