@@ -8,6 +8,7 @@ from typing import Any
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster
 from sparkdoctor.diagnose import Diagnosis, diagnose
+from sparkdoctor.errors import BadInput
 from sparkdoctor.host import Data, Host
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Ending, Logs
@@ -78,13 +79,25 @@ def explain(
 
 
 def _this_machine(ask: Ask, system: System, environ: Mapping[str, str], here: bool) -> tuple[Cluster | None, str]:
-    seen = look(ask, system, environ)
+    """This machine with the launch found on it, and in words whether its facts are used.
+
+    Raises BadInput for a launch that was named and cannot be read; one that was only found
+    here is left out, and that is said: the logs can be explained without it.
+    """
+    without = ""
+    try:
+        seen = look(ask, system, environ)
+    except BadInput as problem:
+        if ask != Ask():
+            raise
+        seen = look(Ask(machine_only=True), system, environ)
+        without = f", without a launch ({problem})"
     cluster = seen.clusters[0]
     host = next((node.host for node in cluster.nodes if node.host is not None), None)
     if host is None or not (here or runs_models(host)):
         why = "this machine has neither a GB10 nor an RDMA device, so its facts were not used"
         return None, f"{why}: pass --from FILE (written by `sparkdoctor collect` on the node), or --here"
-    return cluster, f"judged by the facts of {host.name}, this machine"
+    return cluster, f"judged by the facts of {host.name}, this machine{without}"
 
 
 def runs_models(host: Host) -> bool:

@@ -47,6 +47,8 @@ class Ask(Data, frozen=True):
     shell: bool = False
     prefixes: tuple[str, ...] = ()
     """Python environments to look into (folders)."""
+    machine_only: bool = False
+    """Look for no launch."""
 
 
 class Look(Data, frozen=True):
@@ -69,7 +71,7 @@ def look(ask: Ask, system: System, environ: Mapping[str, str]) -> Look:
         return Look(_from_snapshots(snapshots, rank_specs), chosen="")
     specs, chosen = (rank_specs, "") if rank_specs else _find_specs(ask, environ)
     host, slow = gather_here(system, specs, ask.prefixes)
-    if not specs:
+    if not specs and not ask.machine_only:
         specs, chosen = _find_running(ask, host, system.environ("self"))
     return Look(_clusters_here(specs, host, together=bool(rank_specs)), chosen, slow)
 
@@ -195,7 +197,7 @@ def _find_specs(ask: Ask, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
         if not specs:
             raise BadInput(f"{', '.join(files)}: no service there serves a model; name one with --service")
         return specs, ""
-    if ask.containers or ask.pids or ask.shell:
+    if ask.containers or ask.pids or ask.shell or ask.machine_only:
         return [], ""
     for name in COMPOSE_NAMES:
         if Path(name).is_file():

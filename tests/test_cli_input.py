@@ -158,3 +158,12 @@ def test_options_that_do_not_go_together(run: Run, tmp_path: Path) -> None:
     (tmp_path / "good.json").write_text(to_json(Snapshot(healthy_host())))
     assert "--container" in one_line(run("check", "--from", "good.json", "--container", "vllm"))
     assert "--file" in one_line(run("check", "--from", "good.json", "-f", "compose.yaml"))
+
+
+def test_a_launch_that_lies_here_by_chance_does_not_keep_logs_from_being_explained(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE + "${MASTER_ADDR:?head-node IP}\n")
+    (tmp_path / "good.log").write_text(GOOD)
+    done = run("explain", "good.log", "--here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "without a launch (compose.yaml:6: required variable MASTER_ADDR" in " ".join(done.stdout.split())
+    assert "head-node IP" in one_line(run("explain", "good.log", "-f", "compose.yaml"))

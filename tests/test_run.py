@@ -47,7 +47,8 @@ def found_then_unreadable(node: Node) -> Found:
 @check("thing-nowhere")
 def nowhere(node: Node) -> Found:
     """There is none."""
-    skip("no thing here")
+    if node.launch is None:
+        skip("no thing here")
     yield SAW
 
 
