@@ -13,6 +13,9 @@ from sparkdoctor.fact import Fact
 UNLIMITED = -1
 """A resource limit that does not limit (RLIM_INFINITY)."""
 
+DOCKER_SHM = 64 << 20
+"""Bytes of /dev/shm in a container that does not ask (moby daemon/config/config.go, DefaultShmSize)."""
+
 
 class Data(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of all facts types."""

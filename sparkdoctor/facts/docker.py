@@ -8,12 +8,10 @@ from typing import Any
 import msgspec
 
 from sparkdoctor.fact import Fact, unread
-from sparkdoctor.host import Container, Docker, Image, Mount
+from sparkdoctor.host import DOCKER_SHM, Container, Docker, Image, Mount
 from sparkdoctor.system import System
 
 DAEMON_JSON = "/etc/docker/daemon.json"
-DEFAULT_SHM = 64 << 20
-"""Bytes; moby daemon/config/config.go, DefaultShmSize."""
 
 
 class Raw(msgspec.Struct, frozen=True, rename="pascal"):
@@ -240,7 +238,7 @@ def parse_default_ulimits(settings: Mapping[str, Any]) -> dict[str, int]:
 
 def _default_shm_size(settings: Fact[dict[str, Any]]) -> Fact[int]:
     if settings.is_known and "default-shm-size" not in settings.value:
-        return Fact("Docker's default", DEFAULT_SHM)
+        return Fact("Docker's default", DOCKER_SHM)
     return settings.map(lambda settings: parse_size(settings["default-shm-size"]))
 
 

@@ -7,12 +7,9 @@ each resolved fact names the place that won and, in `over`, the places that lost
 from __future__ import annotations
 
 from sparkdoctor.fact import Fact, unread
-from sparkdoctor.host import UNLIMITED, Container, Host, Image, Software
+from sparkdoctor.host import DOCKER_SHM, UNLIMITED, Container, Host, Image, Software
 from sparkdoctor.launch.flags import vllm_flags
 from sparkdoctor.launch.types import Launch, Spec
-
-DOCKER_SHM = 64 << 20
-"""Docker's /dev/shm for a container that does not ask (moby daemon/config, DefaultShmSize)."""
 
 
 def resolve(spec: Spec, host: Host | None) -> Launch:
