@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import shlex
 import tarfile
 from collections.abc import Mapping
 
 from tests.lab.guest import Guest
+from tests.lab.image import Arch
 from tests.lab.poll import wait_for
 
 IMAGE = "lab/nccl:1"
@@ -26,7 +29,7 @@ def start_engine(guest: Guest) -> None:
             f"dockerd of {guest.name}", lambda: guest.run("docker version", check=False).returncode == 0, timeout=180
         )
     if not guest.text(f"docker image ls --quiet {IMAGE}"):
-        guest.feed(f"docker import --change 'ENV PATH=/opt/bin:/usr/sbin:/usr/bin' - {IMAGE}", _skeleton())
+        guest.feed("docker load", archive(guest.image.arch))
 
 
 def stop_engine(guest: Guest) -> None:
@@ -43,18 +46,44 @@ def docker_run(command: str, env: Mapping[str, str], *options: str) -> str:
     return shlex.join([*words, IMAGE, "bash", "-c", command])
 
 
+def archive(arch: Arch) -> bytes:
+    """The image as `docker load` takes it, the same to the bit each time, so that both nodes have one id.
+
+    Form: Docker Image Specification v1.2 (moby/docker-image-spec).
+    """
+    layer = _skeleton()
+    config = {
+        "architecture": arch,
+        "os": "linux",
+        "config": {"Env": ["PATH=/opt/bin:/usr/sbin:/usr/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as target:
+        for name, content in (
+            ("layer.tar", layer),
+            ("config.json", json.dumps(config).encode()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            target.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
 def _skeleton() -> bytes:
     """The folders of a root, as a tar archive."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+    with tarfile.open(fileobj=packed, mode="w") as target:
         for name in ("usr", "etc", "dev", "proc", "sys", "run", "root", "opt", "tmp"):
             folder = tarfile.TarInfo(name)
             folder.type = tarfile.DIRTYPE
             folder.mode = 0o1777 if name == "tmp" else 0o755
-            archive.addfile(folder)
+            target.addfile(folder)
         for name in ("bin", "lib", "sbin"):
             link = tarfile.TarInfo(name)
             link.type = tarfile.SYMTYPE
             link.linkname = f"usr/{name}"
-            archive.addfile(link)
+            target.addfile(link)
     return packed.getvalue()

@@ -182,7 +182,7 @@ def boot(image: Image, disks: dict[str, Path], node: Literal[1, 2], run_folder: 
     process = subprocess.Popen(
         [
             "setpriv", "--pdeathsig", "TERM",  # a guest does not outlive the tests
-            QEMU[image.arch], *MACHINE[image.arch], "-accel", "tcg,thread=multi", "-smp", "1", "-m", "1280",
+            QEMU[image.arch], *MACHINE[image.arch], "-accel", "tcg,thread=multi", "-smp", "1", "-m", "6144",
             "-name", f"spark-0{node}", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append",
             f"console={CONSOLE[image.arch]} quiet panic=-1 mitigations=off net.ifnames=0 lab.node={node}",
