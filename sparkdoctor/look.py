@@ -14,13 +14,14 @@ from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
 from sparkdoctor.errors import BadInput
-from sparkdoctor.fact import Fact
+from sparkdoctor.fact import CannotTell, Fact
 from sparkdoctor.facts import Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
 from sparkdoctor.launch.cache import wanted_cache
 from sparkdoctor.launch.compose import ranks, read_compose
 from sparkdoctor.launch.resolve import resolve
+from sparkdoctor.launch.spread import Spread, spread
 from sparkdoctor.launch.types import LaunchError, Spec
 from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
 from sparkdoctor.system import Live, System
@@ -299,29 +300,27 @@ def _rank_of(host: Host, specs: Sequence[Spec]) -> Spec | None:
     return None
 
 
+def _spread_of(spec: Spec) -> Spread | None:
+    """What a launch itself says of its ranks; None where its command line or environment could not be read."""
+    try:
+        return spread(resolve(spec, None))
+    except CannotTell:  # which rank it is stays open here; the checks say why
+        return None
+
+
 def _master(spec: Spec) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    fact = resolve(spec, None).flags.map(lambda flags: flags.get("master-addr"))
-    named = (
-        fact.value
-        if fact.is_known and fact.value is not None
-        else spec.env.value.get("MASTER_ADDR")
-        if spec.env.is_known
-        else None
-    )
-    if named is None or not named.is_known:
+    said = _spread_of(spec)
+    if said is None or said.master_addr is None or not said.master_addr.is_known:
         return None
     try:
-        return ipaddress.ip_address(named.value)
+        return ipaddress.ip_address(said.master_addr.value)
     except ValueError:  # a host name: which machine it is, is for the checks to say
         return None
 
 
 def _rank_number(spec: Spec) -> int | None:
-    flags = resolve(spec, None).flags
-    named = flags.value.get("node-rank") if flags.is_known else None
-    if named is None and spec.env.is_known:
-        named = spec.env.value.get("NODE_RANK")
-    return int(named.value) if named is not None and named.is_known and named.value.isdigit() else None
+    said = _spread_of(spec)
+    return said.node_rank.value if said is not None and said.node_rank is not None and said.node_rank.is_known else None
 
 
 def _in_rank_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
