@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
     "sparkdoctor/nccl": {"sparkdoctor.nccl", "sparkdoctor.host", "sparkdoctor.fact"},
-    "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.patterns", "sparkdoctor.signatures"},
+    "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.patterns", "sparkdoctor.signatures", "sparkdoctor.cache", "sparkdoctor.errors"},
     "sparkdoctor/facts": {"sparkdoctor.facts", "sparkdoctor.fact", "sparkdoctor.host", "sparkdoctor.system", "sparkdoctor.launch.types"},
     "sparkdoctor/doors": {"sparkdoctor.doors", "sparkdoctor.system", "sparkdoctor.secrets"},
 }  # fmt: skip
@@ -30,6 +30,7 @@ ONLY_IN = {
     "pyverbs": ("sparkdoctor/doors/",),
     "yaml": ("sparkdoctor/launch/",),
     "subprocess": ("sparkdoctor/system.py", "sparkdoctor/doors/"),
+    "hyperscan": ("sparkdoctor/logs/native.py",),
     "socket": ("sparkdoctor/doors/", "sparkdoctor/nccl/"),
 }
 

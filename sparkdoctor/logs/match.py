@@ -1,28 +1,21 @@
-"""Find signatures in logs: a scan of whole blocks for plain text, then the expression on the few lines left.
-
-The scan may find too much and must never find too little; the expression decides. So any scanner
-that keeps this rule gives the same answer, and one made of machine code can stand in for the one here.
-"""
+"""Find signatures in logs: a scan of whole blocks for plain text, then the expression on the few lines left."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
 
 from sparkdoctor.host import Data
+from sparkdoctor.logs.engine import make_scanner
 from sparkdoctor.logs.read import Block
-from sparkdoctor.patterns import WINDOW, plain_text
+from sparkdoctor.logs.scanner import Scanner, Texts
+from sparkdoctor.patterns import WINDOW
 from sparkdoctor.signatures import Signature
 
 STEP = WINDOW // 2
 """Windows over a long line begin this far apart, so a match of up to as many characters is always inside one."""
 CAPTURE = 200
 """Characters of a captured text that are kept."""
-REMEMBERED = 100_000
-"""Lines, as stripped for the scan, whose verdict is remembered."""
-REMEMBERED_LENGTH = 400
-"""Bytes of the longest such line."""
 
 
 class Hit(Data, frozen=True):
@@ -42,79 +35,20 @@ class Hit(Data, frozen=True):
     """Lines that it stands for: more than this one when there were too many to keep."""
 
 
-class Candidate(NamedTuple):
-    """A line that may match."""
-
-    offset: int
-    """Lines of the block before it."""
-    line: bytes
-    which: tuple[int, ...]
-    """Which of the scanner's texts may be in it, by index."""
-
-
-class Scanner(Protocol):
-    """Finds the lines of a block that contain one of the texts it was made for; may offer others too."""
-
-    def scan(self, data: bytes) -> Iterable[Candidate]: ...
-
-
-# Digits, hexadecimal letters, punctuation and blanks: what differs between lines that say the same.
-_VARYING = bytes(code for code in range(128) if not chr(code).isalpha() or chr(code) in "abcdefABCDEF").replace(
-    b"\n", b""
-)
-
-
-class TemplateScanner:
-    """The scanner in plain Python: lines are stripped to what stays the same, and each such remainder is judged once.
-
-    A text that is in a line is, stripped in the same way, in the stripped line. Logs repeat themselves, so the
-    loop over all texts runs for a small part of the lines.
-    """
-
-    def __init__(self, texts: Iterable[tuple[str, ...]]) -> None:
-        """`texts[i]`: the texts of which a line that signature i matches contains at least one."""
-        self._texts = [
-            (index, text.encode(), text.encode().translate(None, _VARYING))
-            for index, alternatives in enumerate(texts)
-            for text in alternatives
-        ]
-        self._verdicts: dict[bytes, tuple[tuple[int, bytes], ...]] = {}
-
-    def scan(self, data: bytes) -> Iterator[Candidate]:
-        stripped = data.translate(None, _VARYING).split(b"\n")
-        verdicts = self._verdicts
-        lines: list[bytes] = []
-        for offset, rest in enumerate(stripped):
-            verdict = verdicts.get(rest)
-            if verdict is None:
-                verdict = self._judge(rest)
-            if verdict:
-                lines = lines or data.split(b"\n")
-                line = lines[offset]
-                which = tuple(dict.fromkeys(index for index, text in verdict if text in line))
-                if which:
-                    yield Candidate(offset, line, which)
-
-    def _judge(self, rest: bytes) -> tuple[tuple[int, bytes], ...]:
-        verdict = tuple((index, text) for index, text, stripped in self._texts if stripped in rest)
-        if len(rest) <= REMEMBERED_LENGTH:
-            if len(self._verdicts) >= REMEMBERED:
-                self._verdicts.clear()
-            self._verdicts[rest] = verdict
-        return verdict
-
-
 class Matcher:
     """All signatures at once."""
 
-    def __init__(
-        self,
-        signatures: Iterable[Signature],
-        scanner: Callable[[list[tuple[str, ...]]], Scanner] = TemplateScanner,
-    ) -> None:
+    def __init__(self, signatures: Iterable[Signature], scanner: Callable[[Texts], Scanner] = make_scanner) -> None:
         listed = list(signatures)
-        self._patterns = [(signature.name, re.compile(signature.match)) for signature in listed]
-        self._scanner = scanner([plain_text(signature.match) for signature in listed])
+        self._names = [signature.name for signature in listed]
+        self._expressions = [signature.match for signature in listed]
+        self._compiled: dict[int, re.Pattern[str]] = {}  # few of them are ever needed
+        self._scanner = scanner(Texts(listed))
+
+    @property
+    def has_controls(self) -> Callable[[bytes], bool]:
+        """For read_log: the scanner's, which is at least as fast as its own."""
+        return self._scanner.has_controls
 
     def scan(self, blocks: Iterable[Block], file: str) -> Iterator[Hit]:
         """Hits in the order of the log, each signature once a line. Raises what reading the blocks raises."""
@@ -131,12 +65,14 @@ class Matcher:
                         yield hit
 
     def _confirm(self, index: int, line: bytes, file: str, number: int) -> Hit | None:
-        name, pattern = self._patterns[index]
+        pattern = self._compiled.get(index)
+        if pattern is None:
+            pattern = self._compiled[index] = re.compile(self._expressions[index])
         for text in windows(line):
             found = pattern.search(text)
             if found:
                 kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
-                return Hit(name, file, number, text, kept, *found.span())
+                return Hit(self._names[index], file, number, text, kept, *found.span())
         return None
 
 

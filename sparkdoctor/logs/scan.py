@@ -72,7 +72,9 @@ class Logs:
             counts: Counter[str] = Counter()
             others: dict[str, Hit] = {}
             try:
-                for hit in self._matcher.scan(_remembered(read_log(path, self._stdin), last), name):
+                for hit in self._matcher.scan(
+                    _remembered(read_log(path, self._stdin, has_controls=self._matcher.has_controls), last), name
+                ):
                     counts[hit.signature] += 1
                     if counts[hit.signature] <= KEPT:
                         yield hit

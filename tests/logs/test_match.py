@@ -9,8 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkdoctor.logs.match import CAPTURE, STEP, Candidate, Hit, Matcher, TemplateScanner, windows
-from sparkdoctor.logs.read import BLOCK, read_log
+from sparkdoctor.logs.engine import VARIABLE
+from sparkdoctor.logs.match import CAPTURE, STEP, Hit, Matcher, windows
+from sparkdoctor.logs.read import BLOCK, has_controls, read_log
+from sparkdoctor.logs.scanner import Candidate, Texts
+from sparkdoctor.logs.template import TemplateScanner
 from sparkdoctor.patterns import WINDOW
 from tests.entries import signature
 
@@ -24,8 +27,17 @@ SIGNATURES = [
 ]
 
 
+@pytest.fixture(autouse=True, params=["python", "native"])
+def _engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it holds for both engines."""
+    if request.param == "native":
+        pytest.importorskip("hyperscan")
+    monkeypatch.setenv(VARIABLE, request.param)
+
+
 def scan(data: bytes, file: str = "x.log") -> list[Hit]:
-    return list(Matcher(SIGNATURES).scan(read_log("-", io.BytesIO(data)), file))
+    matcher = Matcher(SIGNATURES)
+    return list(matcher.scan(read_log("-", io.BytesIO(data), has_controls=matcher.has_controls), file))
 
 
 def found(data: bytes) -> list[tuple[int, str]]:
@@ -146,7 +158,7 @@ def test_the_scanner_misses_no_line(data: bytes, texts: list[str]) -> None:
 
 
 def test_what_the_scanner_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparkdoctor.logs.match.REMEMBERED", 50)
+    monkeypatch.setattr("sparkdoctor.logs.template.REMEMBERED", 50)
     scanner = TemplateScanner([("needle",)])
     words = ["".join(chr(ord("g") + int(digit)) for digit in str(number)) for number in range(1000)]
     data = "\n".join([*words, "needle", "z" * 1000]).encode()
@@ -159,8 +171,10 @@ def test_any_scanner_that_offers_enough_gives_the_same() -> None:
     class Everything:
         """Offers each line for each text."""
 
-        def __init__(self, texts: list[tuple[str, ...]]) -> None:
-            self._all = tuple(range(len(texts)))
+        has_controls = staticmethod(has_controls)
+
+        def __init__(self, texts: Texts) -> None:
+            self._all = tuple(range(len(list(texts))))
 
         def scan(self, data: bytes) -> list[Candidate]:
             return [Candidate(offset, line, self._all) for offset, line in enumerate(data.split(b"\n"))]

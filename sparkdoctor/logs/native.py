@@ -1,0 +1,185 @@
+"""The scanner on Hyperscan (here Vectorscan, its fork for all processors): all texts in one pass over a block.
+
+Hyperscan reads bytes at the speed of memory as long as few of them look like the beginning of
+something. So it is not given the texts: of each text it gets the eight bytes that are rarest in lines
+of the same kind that match nothing (the `ignores` of the signatures). Where they occur, the whole
+text is looked for in the line.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from sparkdoctor.cache import digest, forget, keep, recall
+from sparkdoctor.logs.scanner import Candidate, Texts
+
+WINDOW = 8
+"""Bytes of a text that are searched for: Hyperscan's literal matcher looks at no more at once."""
+LAYOUT = b"1"
+"""Changed with the meaning of what is kept between runs."""
+PROBES = 3
+
+# One byte decides: control characters other than tab, newline and carriage return, and 0xc2, with which
+# U+0080 to U+009F begin in UTF-8.
+_CONTROLS = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xc2]"
+
+
+class Unusable(Exception):
+    """Hyperscan is not installed, or does not work here; its text says which."""
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    """What is kept between runs: the databases, and the texts behind each number that the first reports."""
+
+    windows: list[bytes]
+    shared: list[list[tuple[int, bytes]]]
+    database: bytes
+    controls: bytes
+
+
+class NativeScanner:
+    """As TemplateScanner, at the speed of reading."""
+
+    def __init__(self, texts: Texts) -> None:
+        """Raises Unusable."""
+        try:
+            import hyperscan as library
+        except ImportError as error:  # no wheel for this platform
+            raise Unusable(f"hyperscan is not there: {error}") from error
+        self._hyperscan = hyperscan = cast(Any, library)
+        key = digest(
+            [
+                LAYOUT,
+                str(hyperscan.__version__).encode(),
+                os.uname().machine.encode(),  # the library would load a database of another processor
+                *(pattern.encode() for pattern in texts.patterns),
+                b"",
+                *(line.encode() for line in texts.ordinary()),
+            ]
+        )
+        content = recall("scanner", key)
+        if content is not None:
+            try:
+                self._use(msgspec.msgpack.decode(content, type=_Kept))
+                return
+            except (msgspec.DecodeError, hyperscan.HyperscanError, Unusable):
+                forget("scanner", key)  # of a build that calls itself the same
+        try:
+            kept = self._compile(texts)
+            self._use(kept)
+        except hyperscan.HyperscanError as error:
+            raise Unusable(f"hyperscan {hyperscan.__version__}: {type(error).__name__}: {error}") from error
+        keep("scanner", key, msgspec.msgpack.encode(kept))
+
+    def scan(self, data: bytes) -> Iterator[Candidate]:
+        found: list[tuple[int, int]] = []
+        add = found.append
+        self._database.scan(data, match_event_handler=lambda window, _, end, *__: add((end, window)))
+        if not found:
+            return
+        found.sort()
+        counted, lines = 0, 0
+        start, stop = 0, -1
+        windows: set[int] = set()
+        for end, window in found:
+            if end > stop:
+                if windows:
+                    which = self._which(data, start, stop, windows)
+                    if which:
+                        lines += data.count(b"\n", counted, start)
+                        counted = start
+                        yield Candidate(lines, data[start:stop], which)
+                    windows = set()
+                start = data.rfind(b"\n", 0, end) + 1
+                stop = data.find(b"\n", end)
+                stop = len(data) if stop < 0 else stop
+            windows.add(window)
+        which = self._which(data, start, stop, windows)
+        if which:
+            yield Candidate(lines + data.count(b"\n", counted, start), data[start:stop], which)
+
+    def has_controls(self, data: bytes) -> bool:
+        found: list[int] = []
+        self._controls.scan(data, match_event_handler=lambda number, *_: found.append(number))
+        return bool(found)
+
+    def _which(self, data: bytes, start: int, stop: int, windows: Iterable[int]) -> tuple[int, ...]:
+        find = data.find
+        shared = self._shared
+        return tuple(
+            sorted({index for window in windows for index, text in shared[window] if find(text, start, stop) >= 0})
+        )
+
+    def _use(self, kept: _Kept) -> None:
+        """Raises Unusable when the databases do not find what they were made for."""
+        self._shared = kept.shared
+        self._database = self._loaded(kept.database)
+        self._controls = self._loaded(kept.controls)
+        probe: list[int] = []
+        numbers = range(0, len(kept.windows), max(1, len(kept.windows) // PROBES))
+        sample = b"\n".join(kept.windows[number] for number in numbers)
+        self._database.scan(sample, match_event_handler=lambda window, *_: probe.append(window))
+        if not set(numbers) <= set(probe):
+            raise Unusable("hyperscan does not find what it was asked for")
+        if not self.has_controls(b"a\x1b") or self.has_controls(b"a\t\r\n~"):
+            raise Unusable("hyperscan does not tell control characters")
+
+    def _loaded(self, serialized: bytes) -> Any:
+        database = self._hyperscan.loadb(serialized, self._hyperscan.HS_MODE_BLOCK)
+        database.scratch = self._hyperscan.Scratch(database)  # a loaded one has none
+        return database
+
+    def _compile(self, texts: Texts) -> _Kept:
+        alternatives = [(index, text.encode()) for index, several in enumerate(texts) for text in several]
+        chosen = choose_windows([text for _, text in alternatives], [line.encode() for line in texts.ordinary()])
+        shared: dict[bytes, list[tuple[int, bytes]]] = {}
+        for (index, text), window in zip(alternatives, chosen, strict=True):
+            shared.setdefault(window, []).append((index, text))
+        if not shared:  # Hyperscan makes no database of nothing
+            shared[b"\n" * WINDOW] = []
+        windows = sorted(shared)
+        hs = self._hyperscan
+        return _Kept(
+            windows,
+            [shared[window] for window in windows],
+            self._serialized(windows, literal=True, flags=0),
+            self._serialized([_CONTROLS], literal=False, flags=hs.HS_FLAG_SINGLEMATCH),
+        )
+
+    def _serialized(self, expressions: list[bytes], *, literal: bool, flags: int) -> bytes:
+        database = self._hyperscan.Database(mode=self._hyperscan.HS_MODE_BLOCK)
+        numbers = list(range(len(expressions)))
+        database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=flags, literal=literal)
+        return bytes(self._hyperscan.dumpb(database))
+
+
+def choose_windows(texts: Sequence[bytes], ordinary: Sequence[bytes]) -> list[bytes]:
+    """Of each text the WINDOW bytes that occur in the fewest ordinary lines and have the rarest pairs of bytes.
+
+    They decide how often Hyperscan stops to look, and whether the text is in a line at all is not up to them.
+    """
+    wanted = {window for text in texts for window in _windows(text)}
+    lines: Counter[bytes] = Counter()
+    pairs: Counter[bytes] = Counter()
+    for line in ordinary:
+        lines.update(wanted.intersection(_windows(line)))
+        pairs.update(line[at : at + 2] for at in range(len(line) - 1))
+    total = pairs.total() + 1
+    weights = {pair: math.log((count + 0.5) / total) for pair, count in pairs.items()}
+    unseen = math.log(0.5 / total)
+
+    def commonness(window: bytes) -> tuple[int, float, bytes]:
+        weight = sum(weights.get(window[at : at + 2], unseen) for at in range(len(window) - 1))
+        return lines[window], weight, window
+
+    return [min(_windows(text), key=commonness) for text in texts]
+
+
+def _windows(text: bytes) -> list[bytes]:
+    return [text[at : at + WINDOW] for at in range(max(1, len(text) - WINDOW + 1))]
