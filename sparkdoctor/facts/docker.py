@@ -1,4 +1,4 @@
-"""The Docker engine: its version, its containers and images, its daemon.json."""
+"""The Docker engine: its version, its containers and images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from sparkdoctor.fact import Fact, unread
-from sparkdoctor.host import DOCKER_SHM, Container, Docker, Image, Mount
+from sparkdoctor.facts import daemon
+from sparkdoctor.host import Container, Docker, Image, Mount
 from sparkdoctor.system import System
-
-DAEMON_JSON = "/etc/docker/daemon.json"
 
 
 class Raw(msgspec.Struct, frozen=True, rename="pascal"):
@@ -112,15 +111,16 @@ def docker(system: System, wanted: Iterable[str] = ()) -> Docker:
     """The engine, all containers, and the images that `wanted` or a running container names."""
     info = system.docker("info").map(lambda answer: msgspec.convert(answer, Info))
     containers = _containers(system)
-    settings = _daemon_json(system)
+    rootless = info.map(lambda info: any("name=rootless" in option for option in info.security_options or ()))
+    settings = daemon.settings(system, rootless)
     return Docker(
         version=system.docker("version").map(lambda answer: msgspec.convert(answer, Version).version),
-        rootless=info.map(lambda info: any("name=rootless" in option for option in info.security_options or ())),
+        rootless=rootless,
         runtimes=info.map(lambda info: tuple(sorted(info.runtimes or ()))),
         containers=containers,
         images=_images(system, wanted, containers),
-        default_ulimits=settings.map(parse_default_ulimits),
-        default_shm_size=_default_shm_size(settings),
+        default_ulimits=settings.map(lambda settings: settings.ulimits),
+        default_shm_size=settings.map(lambda settings: settings.shm_size),
     )
 
 
@@ -220,35 +220,3 @@ def _image(reference: str, raw: RawImage) -> Image:
 def split_env(pairs: Iterable[str] | None) -> dict[str, str]:
     """NAME=VALUE pairs as a mapping; a pair without `=` has no value and is left out."""
     return {name: value for name, equals, value in (pair.partition("=") for pair in pairs or ()) if equals}
-
-
-def _daemon_json(system: System) -> Fact[dict[str, Any]]:
-    """The settings of dockerd; a missing file sets nothing."""
-    text = system.read(DAEMON_JSON)
-    if text.absent:
-        return Fact(f"{DAEMON_JSON} (there is none)", {})
-    return text.map(lambda text: msgspec.json.decode(text or "{}", type=dict[str, Any]))
-
-
-def parse_default_ulimits(settings: Mapping[str, Any]) -> dict[str, int]:
-    """`default-ulimits`: {"memlock": {"Name": "memlock", "Soft": -1, "Hard": -1}}."""
-    limits = msgspec.convert(settings.get("default-ulimits") or {}, dict[str, dict[str, Any]])
-    return {name: int(limit["Soft"]) for name, limit in limits.items() if "Soft" in limit}
-
-
-def _default_shm_size(settings: Fact[dict[str, Any]]) -> Fact[int]:
-    if settings.is_known and "default-shm-size" not in settings.value:
-        return Fact("Docker's default", DOCKER_SHM)
-    return settings.map(lambda settings: parse_size(settings["default-shm-size"]))
-
-
-def parse_size(size: object) -> int:
-    """Bytes of a number or a text such as `64M` or `1.5g`; units are binary (docker/go-units, RAMInBytes)."""
-    if isinstance(size, int):
-        return size
-    text = str(size).strip().lower()
-    number = text.rstrip("bki mgtp")
-    unit = text[len(number) :].strip().removesuffix("b").removesuffix("i")
-    if unit not in ("", "k", "m", "g", "t", "p"):
-        raise ValueError(f"not a size: {size!r}")
-    return int(float(number) * (1 << (10 * ("kmgtp".index(unit) + 1) if unit else 0)))
