@@ -125,10 +125,9 @@ def check(
         chosen = _selected(found.by_name, select, ignore)
         seen = look(_ask((*snapshots, *targets), **named), _system(root, machine), _environ(machine))
         results = [result for cluster in seen.clusters for result in run_checks(chosen, cluster)]
-        code = exit_code(
-            results, fail_on=Severity(fail_on), allow_unknown=allow_unknown, incomplete=bool(found.troubles)
-        )
-    nodes = [node for cluster in seen.clusters for node in cluster.nodes]
+        nodes = [node for cluster in seen.clusters for node in cluster.nodes]
+        blind = bool(found.troubles) or all(node.launch is None for node in nodes)
+        code = exit_code(results, fail_on=Severity(fail_on), allow_unknown=allow_unknown, incomplete=blind)
     _tell_troubles(found.troubles)
     for slow in seen.slow:
         click.echo(f"slow: {slow}", err=True)
@@ -306,7 +305,7 @@ def _system(root: str, machine: str | None) -> Any:
     if machine is None:
         return Live(root)
     try:
-        return Recorded(Path(machine).read_text("utf-8"), machine)
+        return Recorded.load(machine)
     except (OSError, ValueError) as error:
         raise BadInput(f"{machine}: {error.strerror if isinstance(error, OSError) else error}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -15,13 +15,14 @@ from sparkdoctor.run import Result, Status
 STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 FIX_WORD = {Certainty.EXACT: "fix", Certainty.FILL_IN: "fix, fill in <...>", Certainty.TRY: "try"}
 ORDER = {Severity.NOTE: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+HOW_TO_NAME = "-f COMPOSE, --container NAME, --pid PID, --shell, or a snapshot"
 LONG = 32
 """Characters of a value past which it does not widen its column."""
 MARK = {Status.PASSED: "✓", Status.FAILED: "✗", Status.SKIPPED: "-", Status.UNKNOWN: "?", Status.CRASHED: "!"}
 WORD = {Status.PASSED: "ok", Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.UNKNOWN: "unknown", Status.CRASHED: "crashed"}  # fmt: skip
 
 
-def header(nodes: Iterable[Node], chosen: str) -> Iterator[Text]:
+def header(nodes: Sequence[Node], chosen: str) -> Iterator[Text]:
     """One line a node: what was looked at, and why this launch when nobody named one; then remarks on the files."""
     remarks: dict[str, None] = {}
     for node in nodes:
@@ -33,6 +34,8 @@ def header(nodes: Iterable[Node], chosen: str) -> Iterator[Text]:
             )
             remarks.update({f"{remark.where}: {remark.text}": None for remark in spec.remarks})
         yield Text(f"{printable(node.name)}  {printable('; '.join(part for part in parts if part))}")
+    if not any(node.launch for node in nodes):
+        yield Text.assemble(("no launch", "bold"), f" to judge here; name one: {HOW_TO_NAME}")
     for remark in remarks:
         yield Text.assemble(("remark", "bold cyan"), f" {printable(remark)}")
 
