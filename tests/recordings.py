@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sparkdoctor import archive
@@ -43,3 +45,15 @@ def _entry(change: str | Entry | None) -> Entry | None:
 
 def _recorded(entries: dict[str, Entry | None]) -> Recorded:
     return Recorded(archive.render({path: entry for path, entry in entries.items() if entry is not None}))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Whoever runs the tests is not root in here."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,7 @@ import pytest
 from sparkdoctor.fact import Fact
 from sparkdoctor.secrets import REMOVED
 from sparkdoctor.system import HEAD, MAX_FILE, NO_GID, Door, DoorClosed, Head, Live, Recorded, Recording, System
-from tests.recordings import absent, files, folder, problem
-
-ROOT = os.geteuid() == 0
-
+from tests.recordings import absent, files, folder, problem, unprivileged
 
 # Live
 
@@ -43,11 +41,15 @@ def test_what_is_there_and_cannot_be_read_is_not_absent(tmp_path: Path) -> None:
     assert (answer.problem, answer.absent) == ("Is a directory", False)
 
 
-@pytest.mark.skipif(ROOT, reason="root may read everything")
-def test_a_file_of_somebody_else(tmp_path: Path) -> None:
-    (tmp_path / "f").touch(mode=0o000)
-    answer = Live().read(str(tmp_path / "f"))
-    assert (answer.problem, answer.absent) == ("Permission denied", False)
+def test_a_file_of_somebody_else() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path may be entered by its owner only
+        Path(folder).chmod(0o755)
+        (Path(folder) / "f").touch(mode=0o000)
+        (Path(folder) / "d").mkdir(mode=0o000)
+        with unprivileged():
+            assert Live().folder(folder).value == ("d", "f")
+            for answer in (Live().read(f"{folder}/f"), Live().head(f"{folder}/f"), Live().folder(f"{folder}/d")):
+                assert (answer.problem, answer.absent) == ("Permission denied", False)
 
 
 def test_a_path_with_a_nul_character() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sparkdoctor.host import UNLIMITED, Mount
 from sparkdoctor.secrets import REMOVED
 from sparkdoctor.system import DoorClosed, Live
 from tests.doors.engine import VERSION, engine
+from tests.recordings import unprivileged
 
 ID = "4f" * 32
 CONTAINER = {
@@ -189,12 +191,19 @@ def test_an_engine_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             door.ask("version")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
-def test_a_socket_of_the_docker_group(serve: Serve, tmp_path: Path) -> None:
-    serve()
-    (tmp_path / "docker.sock").chmod(0o000)
-    with pytest.raises(DoorClosed, match=r"permission denied on .* \(is this user in the docker group\?\)"):
-        door.ask("version")
+def test_a_socket_of_the_docker_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder), ANSWERS) as host:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "docker.sock").chmod(0o600 if os.geteuid() == 0 else 0o000)
+        monkeypatch.setenv("DOCKER_HOST", host)
+        with (
+            unprivileged(),
+            pytest.raises(
+                DoorClosed, match=r"permission denied on .* \(is this user in the docker group\?\)"
+            ) as closed,
+        ):
+            door.ask("version")
+    assert not closed.value.absent
 
 
 def test_an_engine_elsewhere_is_not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
