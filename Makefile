@@ -10,9 +10,10 @@ UV := $(shell command -v uv 2>/dev/null)
 .PHONY: check test test-all lab lint types build bench clean
 
 check: $(VENV)/.ready
-	$(BIN)/sparkdoctor check; code=$$?; echo "[exit $$code]"; test $$code -ne 2
-	@echo
-	$(BIN)/sparkdoctor explain examples/logs/memlock.log
+	@echo '$$ sparkdoctor check'
+	@$(BIN)/sparkdoctor check; code=$$?; echo "[exit $$code]"; test $$code -ne 2
+	@echo; echo '$$ sparkdoctor explain examples/logs/memlock.log'
+	@$(BIN)/sparkdoctor explain examples/logs/memlock.log
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
