@@ -7,7 +7,7 @@ The folder of an installed distribution is called NAME-VERSION.dist-info (PyPA s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts.docker import inspect_container, inspect_image, split_env
 from sparkdoctor.facts.processes import listed
-from sparkdoctor.facts.tree import Layers, Tree
+from sparkdoctor.facts.tree import Layers, Tree, hinted
 from sparkdoctor.facts.wanted import Wanted
 from sparkdoctor.host import Software
 from sparkdoctor.system import System
@@ -64,10 +64,6 @@ def not_seen(key: str, where: str, problem: str, *, absent: bool = False) -> Sof
 
 def _environment(system: System, key: str) -> Software:
     kind, _, what = key.partition(":")
-    prefixes = [what]
-    if kind == "process":
-        prefixes = [*_prefixes_of_process(system, int(what)), "/usr"]
-        key = f"prefix:{prefixes[0]}"
     try:
         match kind:
             case "container":
@@ -75,9 +71,12 @@ def _environment(system: System, key: str) -> Software:
             case "image":
                 return _of_image(system, key, what)
             case "process":
-                return _read(Tree(system, ""), f"process {what}", "", prefixes)
+                key = f"prefix:/proc/{what}/exe"  # unless we can tell its prefix
+                prefixes = _prefixes_of_processes(system, [int(what)])
+                key = f"prefix:{prefixes[0]}"
+                return _read(Tree(system, ""), f"process {what}", "", [*prefixes, "/usr"])
             case _:
-                return _read(Tree(system, ""), what, key, prefixes)
+                return _read(Tree(system, ""), what, key, [what])
     except CannotTell as why:
         return not_seen(key, why.where, why.problem)
 
@@ -86,9 +85,9 @@ def _of_container(system: System, key: str, identity: str) -> Software:
     """Through a model server in it, which needs no Docker; else through its first process."""
     servers = listed(system)
     pids = [process.pid for process in servers.value if process.container == identity] if servers.is_known else []
-    prefixes = [prefix for pid in pids for prefix in _prefixes_of_process(system, pid)]
     if pids:
-        return _read(Tree(system, f"/proc/{pids[0]}/root"), f"container {identity[:12]}", key, [*prefixes, *PREFIXES])
+        prefixes = [*_prefixes_of_processes(system, pids), *PREFIXES]
+        return _read(Tree(system, f"/proc/{pids[0]}/root"), f"container {identity[:12]}", key, prefixes)
     container = inspect_container(system, identity).value
     if not container.running:
         return _of_image(system, key, container.image_id)
@@ -115,13 +114,19 @@ def _of_image(system: System, key: str, reference: str) -> Software:
     )
 
 
+def _prefixes_of_processes(system: System, pids: Sequence[int]) -> list[str]:
+    """The prefixes of their interpreters, at least one. Raises CannotTell when none of them can be told."""
+    found = [prefix for pid in pids for prefix in _prefixes_of_process(system, pid)]
+    return found or [hinted(system.link(f"/proc/{pids[0]}/exe")).map(lambda path: path.rsplit("/bin/", 1)[0]).value]
+
+
 def _prefixes_of_process(system: System, pid: int) -> Iterator[str]:
     """The prefix of the interpreter as it was called (a virtual environment's python is a link), then as it is."""
     argv, exe, env = system.cmdline(pid), system.link(f"/proc/{pid}/exe"), system.environ(pid)
     words = argv.value[:2] if argv.is_known else ()
     for path in (*words, *([exe.value] if exe.is_known else [])):
         if path.startswith("/") and "/bin/" in path:
-            yield path.rsplit("/bin/", 1)[0]
+            yield path.rsplit("/bin/", 1)[0] or "/usr"
     if env.is_known:
         yield from _prefixes_of_env(env.value)
 

@@ -25,11 +25,11 @@ class Tree:
 
     def read(self, path: str) -> Fact[str]:
         """The text of a file; absent when there is none."""
-        return _hinted(self._system.read(self._root + path))
+        return hinted(self._system.read(self._root + path))
 
     def names(self, folder: str) -> tuple[str, ...] | None:
         """The names in a folder; None when there is no such folder. Raises CannotTell."""
-        names = _hinted(self._system.folder(self._root + folder))
+        names = hinted(self._system.folder(self._root + folder))
         return None if names.absent else names.value
 
 
@@ -58,7 +58,7 @@ class Layers(Tree):
             if name in content.links:
                 return unread(self.place(path), "a symbolic link inside an image, which is not followed")
             if name in content.names:
-                return _hinted(self._system.read(f"{layer}{path}"))
+                return hinted(self._system.read(f"{layer}{path}"))
             if name in content.deleted:
                 break
         return unread(self.place(path), "No such file or directory", absent=True)
@@ -92,11 +92,11 @@ class Layers(Tree):
         return found
 
     def _content(self, layer: str, folder: str) -> Layer | None:
-        content = _hinted(self._system.layer(layer, folder))
+        content = hinted(self._system.layer(layer, folder))
         return None if content.absent else content.value
 
 
-def _hinted(fact: Fact[T]) -> Fact[T]:
+def hinted(fact: Fact[T]) -> Fact[T]:
     """Says what to do about a permission that is missing."""
     if fact.problem != "Permission denied":
         return fact

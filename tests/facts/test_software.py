@@ -152,6 +152,23 @@ def test_a_running_server_on_the_host_has_its_prefix_for_a_key() -> None:
     assert looked(system).key == "prefix:/opt/env"
 
 
+def test_a_server_of_somebody_else_may_have_any_environment() -> None:
+    denied = problem("Permission denied")
+    system = files(
+        {
+            "processes all": '[{"pid": 7, "name": "vllm", "kind": "server", "container": ""}]',
+            "cmdline 7": '["VLLM::EngineCore"]',
+            "link /proc/7/exe": denied,
+            "environ 7": denied,
+            "/usr": folder(),
+        }
+    )
+    found = looked(system)
+    assert (found.key, found.packages.where) == ("prefix:/proc/7/exe", "/proc/7/exe")
+    assert found.packages.problem == "Permission denied; run sparkdoctor as root (sudo) to look into it"
+    assert not found.packages.absent
+
+
 def test_packages_of_two_pythons_are_not_mixed() -> None:
     system = files(
         {
