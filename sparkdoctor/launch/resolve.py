@@ -15,9 +15,9 @@ from sparkdoctor.launch.types import Launch, Spec
 def resolve(spec: Spec, host: Host | None) -> Launch:
     """What one rank of `spec` sees on `host`. Without a host only what the spec itself decides is known."""
     image = _image(spec, host)
-    argv = spec.argv
+    argv, places = spec.argv, spec.places
     if argv.is_known and not argv.value and image is not None:
-        argv = Fact(f"docker image inspect {image.reference}", image.argv)
+        argv, places = Fact(f"docker image inspect {image.reference}", image.argv), ()
     return Launch(
         spec=spec,
         seen=spec.kind != "compose",
@@ -26,7 +26,7 @@ def resolve(spec: Spec, host: Host | None) -> Launch:
         shm=_shm(spec, host),
         infiniband=_infiniband(spec, host),
         host_network=_host_network(spec),
-        flags=vllm_flags(argv),
+        flags=vllm_flags(argv, places),
         software=_software(spec, host, image),
     )
 
