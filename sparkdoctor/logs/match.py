@@ -52,28 +52,26 @@ class Matcher:
 
     def scan(self, blocks: Iterable[Block], file: str) -> Iterator[Hit]:
         """Hits in the order of the log, each signature once a line. Raises what reading the blocks raises."""
-        last, on_last = 0, set[str]()  # the pieces of an overlong line have some text in common
+        last, on_last = 0, set[int]()  # the pieces of an overlong line have some text in common
         for block in blocks:
-            for offset, line, which in self._scanner.scan(block.data):
-                number = block.first + offset
-                if number != last:
-                    last, on_last = number, set()
+            for start, line, which in self._scanner.scan(block.data):
                 for index in which:
-                    hit = self._confirm(index, line, file, number)
-                    if hit is not None and hit.signature not in on_last:
-                        on_last.add(hit.signature)
-                        yield hit
+                    found = self._confirm(index, line)
+                    if found is None:
+                        continue
+                    number = block.line_at(start)
+                    if number != last:
+                        last, on_last = number, set()
+                    if index not in on_last:
+                        on_last.add(index)
+                        kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
+                        yield Hit(self._names[index], file, number, found.string, kept, *found.span())
 
-    def _confirm(self, index: int, line: bytes, file: str, number: int) -> Hit | None:
+    def _confirm(self, index: int, line: bytes) -> re.Match[str] | None:
         pattern = self._compiled.get(index)
         if pattern is None:
             pattern = self._compiled[index] = re.compile(self._expressions[index])
-        for text in windows(line):
-            found = pattern.search(text)
-            if found:
-                kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
-                return Hit(self._names[index], file, number, text, kept, *found.span())
-        return None
+        return next(filter(None, map(pattern.search, windows(line))), None)
 
 
 def windows(line: bytes) -> Iterator[str]:

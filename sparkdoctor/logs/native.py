@@ -38,7 +38,8 @@ class _Kept(msgspec.Struct, array_like=True):
     """What is kept between runs: the databases, and the texts behind each number that the first reports."""
 
     windows: list[bytes]
-    shared: list[list[tuple[int, bytes]]]
+    texts: list[list[tuple[int, bytes, int]]]
+    """For each window the texts that have it: whose it is, the text, the bytes from its beginning to the window's end."""
     database: bytes
     controls: bytes
 
@@ -81,44 +82,27 @@ class NativeScanner:
         found: list[tuple[int, int]] = []
         add = found.append
         self._database.scan(data, match_event_handler=lambda window, _, end, *__: add((end, window)))
-        if not found:
-            return
-        found.sort()
-        counted, lines = 0, 0
-        start, stop = 0, -1
-        windows: set[int] = set()
-        for end, window in found:
-            if end > stop:
-                if windows:
-                    which = self._which(data, start, stop, windows)
-                    if which:
-                        lines += data.count(b"\n", counted, start)
-                        counted = start
-                        yield Candidate(lines, data[start:stop], which)
-                    windows = set()
-                start = data.rfind(b"\n", 0, end) + 1
-                stop = data.find(b"\n", end)
-                stop = len(data) if stop < 0 else stop
-            windows.add(window)
-        which = self._which(data, start, stop, windows)
-        if which:
-            yield Candidate(lines + data.count(b"\n", counted, start), data[start:stop], which)
+        for start, stop, which in _by_line(data, self._texts_at(data, found)):
+            yield Candidate(start, data[start:stop], which)
+
+    def _texts_at(self, data: bytes, found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Where a text begins, and whose it is, for each window that is part of one; in the order of the block."""
+        texts = self._texts
+        return sorted(
+            (at, index)
+            for end, window in found
+            for index, text, before in texts[window]
+            if (at := end - before) >= 0 and data.startswith(text, at)
+        )
 
     def has_controls(self, data: bytes) -> bool:
         found: list[int] = []
         self._controls.scan(data, match_event_handler=lambda number, *_: found.append(number))
         return bool(found)
 
-    def _which(self, data: bytes, start: int, stop: int, windows: Iterable[int]) -> tuple[int, ...]:
-        find = data.find
-        shared = self._shared
-        return tuple(
-            sorted({index for window in windows for index, text in shared[window] if find(text, start, stop) >= 0})
-        )
-
     def _use(self, kept: _Kept) -> None:
         """Raises Unusable when the databases do not find what they were made for."""
-        self._shared = kept.shared
+        self._texts = kept.texts
         self._database = self._loaded(kept.database)
         self._controls = self._loaded(kept.controls)
         probe: list[int] = []
@@ -136,11 +120,13 @@ class NativeScanner:
         return database
 
     def _compile(self, texts: Texts) -> _Kept:
-        alternatives = [(index, text.encode()) for index, several in enumerate(texts) for text in several]
+        alternatives = [  # a line contains no text with a newline in it
+            (index, text.encode()) for index, several in enumerate(texts) for text in several if "\n" not in text
+        ]
         chosen = choose_windows([text for _, text in alternatives], [line.encode() for line in texts.ordinary()])
-        shared: dict[bytes, list[tuple[int, bytes]]] = {}
+        shared: dict[bytes, list[tuple[int, bytes, int]]] = {}
         for (index, text), window in zip(alternatives, chosen, strict=True):
-            shared.setdefault(window, []).append((index, text))
+            shared.setdefault(window, []).append((index, text, text.index(window) + len(window)))
         if not shared:  # Hyperscan makes no database of nothing
             shared[b"\n" * WINDOW] = []
         windows = sorted(shared)
@@ -157,6 +143,23 @@ class NativeScanner:
         numbers = list(range(len(expressions)))
         database.compile(expressions=expressions, ids=numbers, elements=len(expressions), flags=flags, literal=literal)
         return bytes(self._hyperscan.dumpb(database))
+
+
+def _by_line(data: bytes, found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Beginning and end of each line, and whose texts are in it."""
+    start, stop = 0, -1
+    which: set[int] = set()
+    for at, index in found:
+        if at > stop:
+            if which:
+                yield start, stop, tuple(sorted(which))
+                which = set()
+            start = data.rfind(b"\n", 0, at) + 1
+            stop = data.find(b"\n", at)
+            stop = len(data) if stop < 0 else stop
+        which.add(index)
+    if which:
+        yield start, stop, tuple(sorted(which))
 
 
 def choose_windows(texts: Sequence[bytes], ordinary: Sequence[bytes]) -> list[bytes]:

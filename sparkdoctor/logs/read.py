@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import importlib
 import lzma
 import os
 import re
@@ -18,7 +19,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import IO, BinaryIO, NamedTuple, cast
+from typing import IO, BinaryIO, cast
 
 STDIN = "-"
 BLOCK = 1 << 20
@@ -60,16 +61,29 @@ class LogError(Exception):
         self.problem = problem
 
 
-class Block(NamedTuple):
+class Block:
     """Some whole lines, or one piece of an overlong line.
 
     UTF-8, perhaps with undecodable bytes; without escape sequences and without control characters
     other than tab, carriage return and newline.
     """
 
-    first: int
-    """The number of its first line, from 1."""
-    data: bytes
+    __slots__ = ("_counted", "_line", "data", "first")
+
+    def __init__(self, first: int, data: bytes) -> None:
+        self.first = first
+        """The number of its first line, from 1."""
+        self.data = data
+        self._counted = 0
+        self._line = first
+
+    def line_at(self, at: int) -> int:
+        """The number of the line at this offset in `data`; what was counted once is not counted again."""
+        if at < self._counted:
+            return self.first + count_lines(self.data[:at])
+        self._line += count_lines(self.data[self._counted : at])
+        self._counted = at
+        return self._line
 
 
 Read = Callable[[int], bytes]
@@ -90,9 +104,13 @@ def read_log(
     """
     try:
         with closing(_open(path, stdin)) as file:
-            for number, data in _whole_lines(_plain(path, _reader(file))):
-                yield Block(number, _printing(data) if has_controls(data) else data)
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+            number = 1
+            for data, whole in _whole_lines(_plain(path, _reader(file))):
+                block = Block(number, _printing(data) if has_controls(data) else data)
+                yield block
+                if whole:
+                    number = block.line_at(len(block.data))
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, _DamagedZstd) as error:
         raise LogError(path, f"the compressed data are damaged or cut off: {error}") from error
     except OSError as error:
         raise LogError(path, _words(error)) from error
@@ -152,11 +170,13 @@ def _plain(path: str, read: Read) -> Iterator[bytes]:
     head = read(READ)
     if not head:
         raise LogError(path, "is empty" if path != STDIN else "nothing came in")
-    if head.startswith(_ZSTD):
-        raise LogError(path, f"is compressed with zstd; use: zstd -dc {shlex.quote(path)} | sparkdoctor explain -")
     unpack = _unpacker(head)
     if unpack is not None:
-        read = unpack(_Pushed(head, read))
+        try:
+            read = unpack(_Pushed(head, read))
+        except ModuleNotFoundError as error:  # a zip of the sources has no compiled packages
+            use = f"zstd -dc {shlex.quote(path)} | sparkdoctor explain -"
+            raise LogError(path, f"is compressed with zstd, and {error.name} is not installed; use: {use}") from error
         head = read(READ)
         if not head:
             raise LogError(path, "is empty once decompressed")
@@ -208,7 +228,30 @@ def _unpacker(head: bytes) -> Callable[[_Pushed], Read] | None:
         return lambda source: bz2.BZ2File(cast(IO[bytes], source)).read1
     if head.startswith(_XZ):
         return lambda source: lzma.LZMAFile(cast(IO[bytes], source)).read1
+    if head.startswith(_ZSTD):
+        return _unpack_zstd
     return None
+
+
+class _DamagedZstd(Exception):
+    pass
+
+
+def _unpack_zstd(source: _Pushed) -> Read:
+    """Like the others; the library is loaded only for a log that needs it."""
+    try:
+        zstd = importlib.import_module("compression.zstd")  # in the standard library from Python 3.14 on
+    except ImportError:
+        zstd = importlib.import_module("backports.zstd")
+    file = zstd.ZstdFile(source)
+
+    def read(size: int) -> bytes:
+        try:
+            return bytes(file.read1(size))
+        except zstd.ZstdError as error:
+            raise _DamagedZstd(str(error)) from error
+
+    return read
 
 
 def count_lines(data: bytes) -> int:
@@ -221,31 +264,28 @@ def count_lines(data: bytes) -> int:
     return len(data) - len(data.replace(b"\n", b"")) if head.count(b"\n") * 32 < len(head) else data.count(b"\n")
 
 
-def _whole_lines(pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Whole lines together, with the number of the first; a line of BLOCK bytes or more in pieces of its own.
+def _whole_lines(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Whole lines together, and True; a line of BLOCK bytes or more in pieces of its own, and False but for the last.
 
-    How a line is cut does not depend on how it came in.
+    How a line is cut does not depend on how it came in, as long as every piece is shorter than BLOCK.
     """
-    number = 1
     carry = b""  # the beginning of a line, or what is left of an overlong one
     for piece in pieces:
         if len(carry) + len(piece) >= BLOCK:
             end = piece.find(b"\n")
             line, piece = (carry + piece, b"") if end < 0 else (carry + piece[:end], piece[end:])
             while len(line) >= BLOCK:
-                yield number, line[:BLOCK]
+                yield line[:BLOCK], False
                 line = line[BLOCK - OVERLAP :]
             carry = line
         cut = piece.rfind(b"\n") + 1
         if cut:
-            data = b"".join((carry, memoryview(piece)[:cut]))
-            yield number, data
-            number += count_lines(data)
+            yield b"".join((carry, memoryview(piece)[:cut])), True
             carry = piece[cut:]
         else:
             carry += piece
     if carry:
-        yield number, carry
+        yield carry, True
 
 
 def _printing(data: bytes) -> bytes:

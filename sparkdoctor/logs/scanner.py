@@ -16,8 +16,8 @@ from sparkdoctor.signatures import Signature
 class Candidate(NamedTuple):
     """A line that may match."""
 
-    offset: int
-    """Lines of the block before it."""
+    start: int
+    """Where in the block it begins."""
     line: bytes
     which: tuple[int, ...]
     """Which of the scanner's texts are in it, by index, ascending."""

@@ -40,6 +40,7 @@ class TemplateScanner:
         stripped = data.translate(None, _VARYING).split(b"\n")
         verdicts = self._verdicts
         lines: list[bytes] = []
+        start = behind = 0
         for offset, rest in enumerate(stripped):
             verdict = verdicts.get(rest)
             if verdict is None:
@@ -49,7 +50,9 @@ class TemplateScanner:
                 line = lines[offset]
                 which = tuple(dict.fromkeys(index for index, text in verdict if text in line))
                 if which:
-                    yield Candidate(offset, line, which)
+                    start += sum(map(len, lines[behind:offset])) + offset - behind
+                    behind = offset
+                    yield Candidate(start, line, which)
 
     def _judge(self, rest: bytes) -> tuple[tuple[int, bytes], ...]:
         verdict = tuple((index, text) for index, text, stripped in self._texts if stripped in rest)

@@ -99,8 +99,8 @@ def test_every_single_byte() -> None:
 def test_a_text_shorter_than_a_window_and_one_with_a_newline() -> None:
     signatures = [signature("short-text", "sixsix"), signature("never-there", r"sixsix\nseven")]
     assert list(NativeScanner(Texts(signatures)).scan(b"a\nsixsix\nsixsix\nseven\n")) == [
-        Candidate(1, b"sixsix", (0,)),
         Candidate(2, b"sixsix", (0,)),
+        Candidate(9, b"sixsix", (0,)),
     ]
 
 
