@@ -36,7 +36,7 @@ def test_one_forgotten_option(tmp_path: Path) -> None:
     assert list(found) == ["launch-flags-differ"]
     finding = found["launch-flags-differ"].findings[0]
     assert finding.message == "--max-model-len is 1000000 on spark-1 and 200000 on spark-2"
-    assert [seen.where for seen in finding.seen] == [f"{tmp_path}/head.yaml:24", f"{tmp_path}/worker.yaml:24"]
+    assert [seen.where for seen in finding.seen] == [f"{tmp_path}/head.yaml:31", f"{tmp_path}/worker.yaml:31"]
     assert finding.fix.do == f"on spark-2, in {tmp_path}/worker.yaml, in the command of service vllm"
     assert finding.fix.edit == "--max-model-len 1000000"
 

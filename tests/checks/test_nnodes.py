@@ -19,7 +19,7 @@ def test_the_ranks_disagree(tmp_path: Path) -> None:
     assert list(found) == ["nnodes-differ"]
     finding = found["nnodes-differ"].findings[0]
     assert finding.message == "--nnodes differs: 2 on spark-1, 3 on spark-2"
-    assert [seen.where.split("/")[-1] for seen in finding.seen] == ["head.yaml:24", "worker.yaml:24"]
+    assert [seen.where.split("/")[-1] for seen in finding.seen] == ["head.yaml:34", "worker.yaml:34"]
     assert finding.fix.do == f"on spark-2, in {tmp_path}/worker.yaml, in the command of service vllm"
     assert finding.fix.edit == "--nnodes 2"
 
