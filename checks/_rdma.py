@@ -1,15 +1,12 @@
-"""Whether a launch sends its collectives over RDMA, and what its NCCL will be told. No checks here."""
+"""Whether a launch sends its collectives over RDMA. No checks here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from packaging.version import InvalidVersion, Version
-
 from sparkdoctor.api import CannotTell, Hca, Node, Seen, skip
 from sparkdoctor.launch.spread import spread
-from sparkdoctor.nccl import NEWEST, HcaPort, list_ports
-from sparkdoctor.nccl.select import VARIABLES, ib_disabled, wanted
+from sparkdoctor.nccl import HcaPort, list_ports
+from sparkdoctor.nccl.select import ib_disabled, wanted
+from sparkdoctor.predict import nccl_env, nccl_version
 
 
 def several_ranks(node: Node) -> Seen:
@@ -48,42 +45,6 @@ def over_rdma(node: Node) -> Seen:
         if off and fact is not None:
             skip(f"{name}={fact.value} ({fact.where}) keeps this launch off RDMA")
     return why
-
-
-def nccl_env(node: Node, names: Iterable[str] = VARIABLES) -> dict[str, str]:
-    """The variables of these names that the rank will see. Raises CannotTell for one that could not be read."""
-    return {name: fact.value for name in names if (fact := node.env(name)) is not None}
-
-
-def nccl_version(node: Node) -> Version:
-    """The NCCL in the rank's Python environment; without one there, the newest whose rules are known (see `nccl_seen`).
-
-    Raises CannotTell for a version that is none.
-    """
-    package = _nccl_package(node)
-    if package is None:
-        return NEWEST
-    try:
-        return Version(package.value)
-    except InvalidVersion as error:
-        raise CannotTell(package.where, str(error)) from None
-
-
-def nccl_seen(node: Node) -> Seen:
-    """Which NCCL's rules a prediction follows, as evidence."""
-    package = _nccl_package(node)
-    if package is not None:
-        return package
-    return Seen("NCCL", f"rules of {NEWEST}", f"which NCCL {node.launched().spec.title} loads is not known")
-
-
-def _nccl_package(node: Node) -> Seen | None:
-    software = node.launched().software
-    if software is None or not software.packages.is_known:
-        return None
-    packages = software.packages
-    names = (name for name in ("nvidia-nccl-cu13", "nvidia-nccl-cu12") if name in packages.value)
-    return next((Seen("NCCL", packages.value[name], f"{name} in {packages.where}") for name in names), None)
 
 
 def hcas(node: Node) -> tuple[Hca, ...]:

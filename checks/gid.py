@@ -9,9 +9,10 @@ from sparkdoctor.api import Certainty, Cluster, Fact, Finding, Fix, Found, Gid, 
 from sparkdoctor.nccl import choose_gid, describe, gid_at, integer
 from sparkdoctor.nccl.gid import ipv4
 from sparkdoctor.nccl.since import AUTOMATIC_GID
+from sparkdoctor.predict import nccl_env, nccl_seen, nccl_version
 
 from ._fix import RESTART, drop_env, on_node, set_env
-from ._rdma import hcas, nccl_env, nccl_ports, nccl_seen, nccl_version, over_rdma, own_network
+from ._rdma import hcas, nccl_ports, over_rdma, own_network
 
 PINNED = "NCCL_IB_GID_INDEX"
 VARIABLES = (PINNED, "NCCL_IB_ADDR_FAMILY", "NCCL_IB_ADDR_RANGE", "NCCL_IB_ROCE_VERSION_NUM")

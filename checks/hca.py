@@ -9,9 +9,10 @@ from sparkdoctor.nccl import NameList, parse_names
 from sparkdoctor.nccl.devices import MAX_IB_DEVS, pci_order, usable
 from sparkdoctor.nccl.names import Token
 from sparkdoctor.nearest import nearest
+from sparkdoctor.predict import nccl_version
 
 from ._fix import drop_env, set_env
-from ._rdma import hcas, nccl_version, over_rdma
+from ._rdma import hcas, over_rdma
 
 SYSFS = "/sys/class/infiniband"
 

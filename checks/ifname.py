@@ -12,9 +12,10 @@ from sparkdoctor.nccl import find_interfaces, parse_names
 from sparkdoctor.nccl.interfaces import MAX_IFS
 from sparkdoctor.nccl.since import RUNNING_INTERFACE
 from sparkdoctor.nearest import nearest
+from sparkdoctor.predict import nccl_env, nccl_seen, nccl_version
 
 from ._fix import drop_env, set_env
-from ._rdma import nccl_env, nccl_seen, nccl_version, own_network, several_ranks
+from ._rdma import own_network, several_ranks
 
 NCCL, GLOO, TENSORPIPE = "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME"
 

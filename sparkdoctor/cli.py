@@ -140,7 +140,7 @@ def check(
         from sparkdoctor.render.console import make_console, write
 
         console = make_console(color, sys.stdout)
-        write(console, text.header(nodes, seen.chosen))
+        write(console, text.header(nodes, seen.chosen, verbose=verbose))
         write(console, text.report(results, verbose=verbose, ascii_only=_ascii_only()))
     sys.exit(code)
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a room may import of sparkdoctor. A room that is not named here may import anything.
 ALLOWED = {
-    "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
+    "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.predict", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
     "sparkdoctor/nccl": {"sparkdoctor.nccl", "sparkdoctor.host", "sparkdoctor.fact"},
     "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.patterns", "sparkdoctor.signatures", "sparkdoctor.cache", "sparkdoctor.errors"},
     "sparkdoctor/facts": {"sparkdoctor.facts", "sparkdoctor.fact", "sparkdoctor.host", "sparkdoctor.system", "sparkdoctor.launch.types"},

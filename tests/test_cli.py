@@ -181,7 +181,13 @@ def test_verbose_shows_what_passed_and_by_what(run: Run) -> None:
     assert run("sparkdoctor check --from spark-1.json spark-2.json --select memlock,gid -v") == snapshot("""\
 [exit 0]
 spark-1  DGX Spark, NVIDIA GB10, driver 580.159.03, DGX OS 7.5.0, Linux 6.17.0-1021-nvidia; compose.yaml (service vllm), head.env
+   NCCL 2.28.9 will use IB, bootstrap enP7s7 10.0.0.8  (nvidia-nccl-cu13 in aidendle94/sparkrun-vllm-ds4-gb10:production-ready /opt/env/lib/python3.12/site-packages)
+     rocep1s0f0:1 GID 3 (RoCE v2, IPv4 192.168.0.8)
+     roceP2p1s0f0:1 GID 3 (RoCE v2, IPv4 192.168.1.8)
 spark-2  DGX Spark, NVIDIA GB10, driver 580.159.03, DGX OS 7.5.0, Linux 6.17.0-1021-nvidia; compose.yaml (service vllm), worker.env
+   NCCL 2.28.9 will use IB, bootstrap enP7s7 10.0.0.9  (nvidia-nccl-cu13 in aidendle94/sparkrun-vllm-ds4-gb10:production-ready /opt/env/lib/python3.12/site-packages)
+     rocep1s0f0:1 GID 3 (RoCE v2, IPv4 192.168.0.9)
+     roceP2p1s0f0:1 GID 3 (RoCE v2, IPv4 192.168.1.9)
 
 ✓ gid-index-differs (spark-1, spark-2)
     spark-1 rocep1s0f0 GID 3    RoCE v2, IPv4 192.168.0.8  /sys/class/infiniband/rocep1s0f0/ports/1/gids

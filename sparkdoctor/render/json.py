@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from sparkdoctor import __version__
-from sparkdoctor.api import Finding, Fix, Node, Seen
+from sparkdoctor.api import CannotTell, Finding, Fix, Node, Seen
+from sparkdoctor.nccl import Chosen, describe
+from sparkdoctor.predict import predict
 from sparkdoctor.registry import Trouble
 from sparkdoctor.run import Exit, Result
 
@@ -44,6 +46,7 @@ def _node(node: Node) -> dict[str, Any]:
         "name": node.name,
         "looked_at": node.host is not None,
         "taken": node.host.taken if node.host is not None else None,
+        "nccl": _prediction(node),
         "launch": None
         if spec is None
         else {
@@ -55,6 +58,38 @@ def _node(node: Node) -> dict[str, Any]:
             "remarks": [{"where": remark.where, "text": remark.text} for remark in spec.remarks],
         },
     }
+
+
+def _prediction(node: Node) -> dict[str, Any] | None:
+    """What NCCL will choose; `problem` when nobody can tell."""
+    if node.launch is None:
+        return None
+    try:
+        predicted = predict(node)
+    except CannotTell as why:
+        return {"problem": str(why)}
+    chosen = predicted.selection
+    return {
+        "rules": seen_document(predicted.rules),
+        "transport": chosen.transport,
+        "bootstrap": _interface(chosen.bootstrap),
+        "side_channel": _interface(chosen.side_channel),
+        "ports": [
+            {
+                "hca": port.port.hca,
+                "port": port.port.port.number,
+                "gid_index": port.gid_index,
+                "gid": describe(port.gid),
+            }
+            for port in chosen.ports
+        ],
+        "sockets": [_interface(socket) for socket in chosen.sockets],
+        "messages": [{"level": message.level, "text": message.text} for message in chosen.messages],
+    }
+
+
+def _interface(chosen: Chosen | None) -> dict[str, str] | None:
+    return {"name": chosen.name, "address": chosen.address} if chosen is not None else None
 
 
 def _result(result: Result) -> dict[str, Any]:

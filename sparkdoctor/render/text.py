@@ -8,7 +8,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 from rich.text import Text
 
-from sparkdoctor.api import Certainty, Finding, Fix, Node, Seen, Severity
+from sparkdoctor.api import CannotTell, Certainty, Finding, Fix, Node, Seen, Severity
+from sparkdoctor.nccl import describe
+from sparkdoctor.predict import predict
 from sparkdoctor.render.clean import printable
 from sparkdoctor.run import Result, Status
 
@@ -22,8 +24,11 @@ MARK = {Status.PASSED: "✓", Status.FAILED: "✗", Status.SKIPPED: "-", Status.
 WORD = {Status.PASSED: "ok", Status.FAILED: "failed", Status.SKIPPED: "skipped", Status.UNKNOWN: "unknown", Status.CRASHED: "crashed"}  # fmt: skip
 
 
-def header(nodes: Sequence[Node], chosen: str) -> Iterator[Text]:
-    """One line a node: what was looked at, and why this launch when nobody named one; then remarks on the files."""
+def header(nodes: Sequence[Node], chosen: str, *, verbose: bool = False) -> Iterator[Text]:
+    """One line a node: what was looked at, and why this launch when nobody named one; then remarks on the files.
+
+    `verbose` adds what NCCL will choose on each.
+    """
     remarks: dict[str, None] = {}
     for node in nodes:
         parts = [machine_line(node)]
@@ -34,10 +39,32 @@ def header(nodes: Sequence[Node], chosen: str) -> Iterator[Text]:
             )
             remarks.update({f"{remark.where}: {remark.text}": None for remark in spec.remarks})
         yield Text(f"{printable(node.name)}  {printable('; '.join(part for part in parts if part))}")
+        if verbose and node.launch is not None:
+            yield from (Text(f"   {printable(line)}") for line in prediction(node))
     if not any(node.launch for node in nodes):
         yield Text.assemble(("no launch", "bold"), f" to judge here; name one: {HOW_TO_NAME}")
     for remark in remarks:
         yield Text.assemble(("remark", "bold cyan"), f" {printable(remark)}")
+
+
+def prediction(node: Node) -> list[str]:
+    """What NCCL will choose on a node, in lines; or why nobody can tell."""
+    try:
+        predicted = predict(node)
+    except CannotTell as why:
+        return [f"NCCL: cannot predict ({why})"]
+    rules, chosen = predicted.rules, predicted.selection
+    bootstrap = (
+        f"bootstrap {chosen.bootstrap.name} {chosen.bootstrap.address}"
+        if chosen.bootstrap
+        else "no bootstrap interface"
+    )
+    lines = [f"NCCL {rules.value} will use {chosen.transport or 'no transport'}, {bootstrap}  ({rules.where})"]
+    for port in chosen.ports:
+        lines.append(f"  {port.port.hca}:{port.port.port.number} GID {port.gid_index} ({describe(port.gid)})")
+    lines += [f"  {socket.name} {socket.address}" for socket in chosen.sockets]
+    lines += [f"  it says: {message.level} {message.text}" for message in chosen.messages]
+    return lines
 
 
 def machine_line(node: Node) -> str:
