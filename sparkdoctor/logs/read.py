@@ -19,7 +19,9 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, NamedTuple, cast
+
+from sparkdoctor.logs.forms import form_of, unwrapped
 
 STDIN = "-"
 BLOCK = 1 << 20
@@ -95,17 +97,28 @@ def has_controls(data: bytes) -> bool:
     return len(data.translate(None, _C0)) < len(data) or b"\xc2" in data
 
 
-def read_log(
-    path: str, stdin: BinaryIO | None = None, *, has_controls: Callable[[bytes], bool] = has_controls
-) -> Iterator[Block]:
-    """The blocks of one log; `-` is standard input. Raises LogError, at once or on the way.
+class Part(NamedTuple):
+    """Some whole lines of a file that can be divided: from one offset to another, or to its end."""
 
-    `has_controls` may be a faster one; it may say yes where there are none.
+    start: int
+    end: int | None
+
+
+def read_log(
+    path: str,
+    stdin: BinaryIO | None = None,
+    *,
+    part: Part | None = None,
+    has_controls: Callable[[bytes], bool] = has_controls,
+) -> Iterator[Block]:
+    """The blocks of one log, or of one part of it; `-` is standard input. Raises LogError, at once or on the way.
+
+    The lines of a part are numbered from 1. `has_controls` may be a faster one; it may say yes where there are none.
     """
     try:
         with closing(_open(path, stdin)) as file:
             number = 1
-            for data, whole in _whole_lines(_plain(path, _reader(file))):
+            for data, whole in _whole_lines(_text(path, file, part)):
                 block = Block(number, _printing(data) if has_controls(data) else data)
                 yield block
                 if whole:
@@ -114,6 +127,55 @@ def read_log(
         raise LogError(path, f"the compressed data are damaged or cut off: {error}") from error
     except OSError as error:
         raise LogError(path, _words(error)) from error
+
+
+def divide(path: str, size: int) -> list[Part]:
+    """Parts of about `size` bytes that make up a log which is plain text; none of one that must be read as a whole.
+
+    Raises nothing: what is wrong with a log is told by reading it.
+    """
+    parts: list[Part] = []
+    if path == STDIN:
+        return parts
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size < 2 * size:
+            return parts
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(READ)
+            marks = tuple(mark for mark, _ in _BOMS)
+            if _unpacker(head) is not None or 0 in head or head.startswith(marks) or form_of(head) is not None:
+                return parts
+            start = 0
+            for nominal in range(size, status.st_size - size, size):
+                file.seek(nominal)
+                newline = file.read(READ).find(b"\n")
+                if newline >= 0:  # else an overlong line is there
+                    parts.append(Part(start, nominal + newline + 1))
+                    start = nominal + newline + 1
+    except (OSError, ValueError):
+        return []
+    return [*parts, Part(start, None)] if parts else []
+
+
+def _text(path: str, file: IO[bytes], part: Part | None) -> Iterator[bytes]:
+    if part is None:
+        return unwrapped(_plain(path, _reader(file)))
+    file.seek(part.start)
+    read = file.read if part.end is None else _up_to(file, part.end)
+    return iter(lambda: read(READ), b"") if part.start else _plain(path, read)
+
+
+def _up_to(file: IO[bytes], end: int) -> Read:
+    left = end - file.tell()
+
+    def read(size: int) -> bytes:
+        nonlocal left
+        data = file.read(min(size, left))
+        left -= len(data)
+        return data
+
+    return read
 
 
 def _open(path: str, stdin: BinaryIO | None) -> IO[bytes]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import io
 import itertools
 import lzma
 import os
+import random
+import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from sparkdoctor.logs.read import BLOCK, LogError, read_log
 
+ZSTD = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 TEXT = "first line\nNCCL WARN second\nlast without newline"
 
 
@@ -47,6 +51,8 @@ def problem_of(path: Path | str, stdin: bytes | None = None) -> str:
         pytest.param(gzip.compress(TEXT.encode("utf-16")), id="gzip of utf-16"),
         pytest.param(bz2.compress(TEXT.encode()), id="bzip2"),
         pytest.param(lzma.compress(TEXT.encode()), id="xz"),
+        pytest.param(ZSTD.compress(TEXT.encode()), id="zstd"),
+        pytest.param(ZSTD.compress(TEXT[:15].encode()) + ZSTD.compress(TEXT[15:].encode()), id="zstd in two frames"),
     ],
 )
 def test_every_form_gives_the_same_text(tmp_path: Path, data: bytes) -> None:
@@ -203,16 +209,26 @@ def test_utf_16_without_mark_is_named(tmp_path: Path) -> None:
     assert "iconv -f UTF-16BE -t UTF-8" in problem_of(path)
 
 
-def test_zstd_says_how(tmp_path: Path) -> None:
+def test_zstd_says_how_where_the_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "vllm.log.zst"
     path.write_bytes(b"\x28\xb5\x2f\xfd" + b"x" * 20)
-    assert problem_of(path) == f"is compressed with zstd; use: zstd -dc {path} | sparkdoctor explain -"
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    use = f"zstd -dc {path} | sparkdoctor explain -"
+    assert problem_of(path) == f"is compressed with zstd, and backports.zstd is not installed; use: {use}"
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_damaged_zstd_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log.zst"
+    path.write_bytes(ZSTD.compress(b"text" * 1000)[:8] + b"x" * 20)
+    assert "damaged or cut off" in problem_of(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, ZSTD.compress])
 def test_cut_off_compressed_data_keep_what_was_read(tmp_path: Path, pack: object) -> None:
     assert callable(pack)
-    text = b"".join(b"%d some text\n" % (number * 7919 % 10007) for number in range(400_000))
+    some = random.Random(1)
+    text = b"".join(b"%d some text\n" % some.getrandbits(64) for _ in range(200_000))
     path = tmp_path / "cut"
     whole = pack(text)
     path.write_bytes(whole[: len(whole) // 2])
