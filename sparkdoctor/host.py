@@ -45,6 +45,8 @@ class Machine(Data, frozen=True):
     page_size: Fact[int]
     boot_id: Fact[str]
     cpus: Fact[int]
+    nccl_conf: tuple[Fact[str], ...] = ()
+    """Texts of the configuration files that an NCCL started from this shell reads, the winner first."""
 
 
 class Pressure(Data, frozen=True):
@@ -84,6 +86,8 @@ class Process(Data, frozen=True):
     """/dev/shm as this process sees it (through /proc/PID/root)."""
     infiniband: Fact[tuple[str, ...]] = Fact("", problem="not read")
     """Names in /dev/infiniband as this process sees it."""
+    nccl_conf: tuple[Fact[str], ...] = ()
+    """Texts of the configuration files that its NCCL reads, the winner first."""
 
 
 class Limits(Data, frozen=True):

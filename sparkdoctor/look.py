@@ -210,7 +210,7 @@ def _find_running(ask: Ask, host: Host, environ: Fact[dict[str, str]]) -> tuple[
     """Launches that run: those named, else all; else this shell if it is set up for one."""
     if ask.containers or ask.pids:
         return [*(_container(name, host) for name in ask.containers), *(_process(pid, host) for pid in ask.pids)], ""
-    shell = seen.of_shell(environ, host.limits.own)
+    shell = seen.of_shell(environ, host.limits.own, host.machine.nccl_conf)
     if ask.shell:
         return [shell], ""
     if alive := seen.running(host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sparkdoctor.fact import CannotTell, Fact, unread
+from sparkdoctor.facts.nccl_conf import conf_files
 from sparkdoctor.host import Machine
 from sparkdoctor.system import System
 
@@ -28,6 +29,7 @@ def machine(system: System) -> Machine:
         dgx_release=system.read("/etc/dgx-release").map(parse_release),
         page_size=system.sysconf("SC_PAGESIZE"),
         boot_id=line("/proc/sys/kernel/random/boot_id"),
+        nccl_conf=conf_files(system, "", system.environ("self")),
         cpus=system.read("/sys/devices/system/cpu/online").map(count_cpus),
     )
 

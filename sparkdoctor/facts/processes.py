@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from sparkdoctor.fact import Fact, unread
+from sparkdoctor.facts.nccl_conf import conf_files
 from sparkdoctor.host import UNLIMITED, Data, Process
 from sparkdoctor.system import System
 
@@ -35,11 +36,12 @@ def processes(system: System) -> Fact[tuple[Process, ...]]:
 
 def _process(system: System, process: Listed) -> Process:
     folder = f"/proc/{process.pid}"
+    env = system.environ(process.pid)
     return Process(
         pid=process.pid,
         name=process.name,
         argv=system.cmdline(process.pid),
-        env=system.environ(process.pid),
+        env=env,
         memlock=soft_limit(system.read(f"{folder}/limits"), "Max locked memory"),
         capabilities=system.read(f"{folder}/status").map(parse_capabilities),
         container=process.container,
@@ -47,6 +49,7 @@ def _process(system: System, process: Listed) -> Process:
         exe=system.link(f"{folder}/exe"),
         shm=system.space(f"{folder}/root/dev/shm"),
         infiniband=seen_devices(system, f"{folder}/root"),
+        nccl_conf=conf_files(system, f"{folder}/root", env),
     )
 
 

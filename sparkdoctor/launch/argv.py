@@ -67,18 +67,27 @@ def command_line(entrypoint: Node | None, command: Node | None, env: Mapping[str
     if not arguments:
         return CommandLine(remarks=tuple(remarks))
     where = next(node.where for node in (command, entrypoint) if node is not None)
-    unwrap = _Unwrap(arguments)
-    follower = Follower(env, unwrap)
     whole = [Argument(argument.text, True, argument.where) for argument in arguments]
     if entrypoint is None and _SHELL_OPTION.fullmatch(whole[0].text):
         whole.insert(0, Argument("sh", True, where))  # the image's own entrypoint must be a shell
-    if not unwrap(follower, whole, follower.state):
+    return _followed(whole, _Unwrap(arguments), env, where, remarks)
+
+
+def unwrapped(argv: Sequence[str], where: str, env: Mapping[str, str]) -> CommandLine:
+    """The same for words that Docker or the kernel tells: all at one place."""
+    if not argv:
+        return CommandLine(where=where)
+    return _followed([Argument(word, True, where) for word in argv], _Unwrap(()), env, where, [])
+
+
+def _followed(
+    whole: list[Argument], unwrap: _Unwrap, env: Mapping[str, str], where: str, remarks: Sequence[Remark]
+) -> CommandLine:
+    follower = Follower(env, unwrap)
+    if not unwrap(follower, whole, follower.state) or follower.best is None:
         follower.start(whole, follower.state)
     best = follower.best
-    if best is None:
-        return CommandLine(
-            tuple(argument.text for argument in whole), tuple(argument.where for argument in whole), where
-        )
+    assert best is not None  # started above at the latest
     return CommandLine(
         tuple(argument.text for argument in best.arguments),
         tuple(argument.where for argument in best.arguments),

@@ -55,13 +55,14 @@ def of_process(process: Process, container: Container | None) -> Spec:
         memlock=memlock,
         shm_size=process.shm.map(lambda space: space.size),
         devices=process.infiniband,
+        nccl_conf=process.nccl_conf,
         network_mode=Fact(f"docker inspect {container.name}", container.network_mode) if container else None,
         ipc=Fact(f"docker inspect {container.name}", container.ipc) if container else None,
         mounts=Fact(f"docker inspect {container.name}", container.mounts) if container else None,
     )
 
 
-def of_shell(env: Fact[dict[str, str]], memlock: Fact[int]) -> Spec:
+def of_shell(env: Fact[dict[str, str]], memlock: Fact[int], nccl_conf: tuple[Fact[str], ...] = ()) -> Spec:
     """What a server started from this shell would see."""
     return Spec(
         kind="shell",
@@ -70,6 +71,7 @@ def of_shell(env: Fact[dict[str, str]], memlock: Fact[int]) -> Spec:
         env=env.map(lambda values: {name: Fact(env.where, value) for name, value in values.items()}),
         argv=Fact("this shell", ()),
         memlock=memlock,
+        nccl_conf=nccl_conf,
     )
 
 

@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from sparkdoctor.fact import Fact
+from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import UNLIMITED, Mount
 from sparkdoctor.launch.merge import volume_parts
 from sparkdoctor.launch.tree import Listing, Node, Scalar, Table, kind, path_of, want_string, want_table, want_text
@@ -42,6 +42,9 @@ KEYS = frozenset({
     "use_api_socket", "user", "userns_mode", "uts", "volumes", "volumes_from", "working_dir",
 })  # fmt: skip
 """What a service may say (schema/compose-spec.json of compose-go v2.13.0), besides `x-...`."""
+
+
+SHM_TMPFS = Mount("tmpfs", "/dev/shm")
 
 
 def unknown_keys(service: Table) -> tuple[Remark, ...]:
@@ -260,17 +263,22 @@ def _clean(target: str) -> str:
 
 
 def _shm_tmpfs(service: Table) -> Fact[int] | None:
-    """The size of a tmpfs that the service mounts at /dev/shm itself, when it names one."""
+    """The size of a tmpfs that the service itself mounts at /dev/shm."""
     volumes = service.get("volumes")
     for item in volumes.items if isinstance(volumes, Listing) else ():
-        if isinstance(item, Table) and _mount(item, "") == Mount("tmpfs", "/dev/shm"):
+        if isinstance(item, Table) and _mount(item, "") == SHM_TMPFS:
             options = item.get("tmpfs")
             asked = options.get("size") if isinstance(options, Table) else None
-            if isinstance(asked, Scalar):
-                return Fact(asked.where, size(asked))
+            return Fact(asked.where, size(asked)) if isinstance(asked, Scalar) else _half_of_memory(item)
     for item in _tmpfs(service):
         path, _, words = item.text.partition(":")
-        for word in words.split(","):
-            if _clean(path) == "/dev/shm" and word.startswith("size="):
-                return Fact(item.where, size(Scalar(file=item.file, line=item.line, value=word[5:])))
+        if _clean(path) == SHM_TMPFS.target:
+            asked_words = [word[5:] for word in words.split(",") if word.startswith("size=")]
+            if not asked_words or "%" in asked_words[-1]:
+                return _half_of_memory(item)
+            return Fact(item.where, size(Scalar(file=item.file, line=item.line, value=asked_words[-1])))
     return None
+
+
+def _half_of_memory(item: Node) -> Fact[int]:
+    return unread(item.where, "a tmpfs with no size of its own gets a share of the machine's memory (tmpfs(5))")

@@ -64,6 +64,9 @@ class Spec(Data, frozen=True):
     gpus: Fact[bool] | None = None
     mounts: Fact[tuple[Mount, ...]] | None = None
     remarks: tuple[Remark, ...] = ()
+    nccl_conf: tuple[Fact[str], ...] = ()
+    """Texts of the configuration files that its NCCL reads, the winner first. Not known, and so
+    empty, for a container that is not running."""
     container: str = ""
     """Container id, for a container and for a process in one."""
     pid: int = 0
