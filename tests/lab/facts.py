@@ -30,9 +30,11 @@ class Fabric(Data, frozen=True):
 def install(pair: Pair) -> None:
     """Put sparkdoctor's wheel, built from this checkout, on both nodes; its dependencies are on a disk."""
     with tempfile.TemporaryDirectory() as folder:
-        disks.sparkdoctor(Path(folder))
+        wheel = Path(folder) / "sparkdoctor"  # a folder that anyone may enter, which `folder` is not
+        wheel.mkdir()
+        disks.sparkdoctor(wheel)
         for guest in pair:
-            guest.send(Path(folder), "/opt/sparkdoctor")
+            guest.send(wheel, "/opt/sparkdoctor")
             guest.run("mkdir -p /usr/local/bin && ln -sf /opt/sparkdoctor/bin/sparkdoctor /usr/local/bin/")
 
 

@@ -39,8 +39,6 @@ class Nic:
 
     name: str
     mac: int
-    slot: str
-    """Its PCI bus and function, as options of QEMU's."""
     cable: str = ""
     """Name of the cable between the two guests, empty for a port without one."""
     speed: int = 0
@@ -48,18 +46,13 @@ class Nic:
 
 
 NICS = (
-    Nic("enP7s7", 0x10, "addr=7.0", "lan", 10_000),
-    Nic("enp1s0f0np0", 0x20, "bus=port1,addr=0.0,multifunction=on", "rail0", 200_000),
-    Nic("enp1s0f1np1", 0x21, "bus=port1,addr=0.1,multifunction=on"),
-    Nic("enP2p1s0f0np0", 0x22, "bus=port2,addr=0.0,multifunction=on", "rail1", 200_000),
-    Nic("enP2p1s0f1np1", 0x23, "bus=port2,addr=0.1,multifunction=on"),
+    Nic("enP7s7", 0x10, "lan", 10_000),
+    Nic("enp1s0f0np0", 0x20, "rail0", 200_000),
+    Nic("enp1s0f1np1", 0x21),
+    Nic("enP2p1s0f0np0", 0x22, "rail1", 200_000),
+    Nic("enP2p1s0f1np1", 0x23),
 )
-"""In the order in which a Spark's kernel numbers them; wlP9s9 comes last and leads to the host.
-
-As on a Spark the two functions of one controller are the two cages, and a cage's twins are
-functions of different controllers: 01:00.0, 01:00.1, 02:00.0, 02:00.1 (where a Spark has
-0002:01:00.x, since QEMU has one PCI domain).
-"""
+"""In the order in which a Spark's kernel numbers them; wlP9s9 comes last and leads to the host."""
 
 
 class GuestError(AssertionError):
@@ -206,8 +199,6 @@ def _disks(disks: dict[str, Path]) -> list[str]:
 
 def _nics(node: int, run_folder: Path) -> list[str]:
     options = []
-    for port in (1, 2, 3):
-        options += ["-device", f"pcie-root-port,id=port{port},chassis={port},addr={7 + port:x}.0"]
     for at, nic in enumerate(NICS):
         if nic.cable:
             mine, peer = (f"{run_folder}/{nic.cable}.{end}" for end in (node, 3 - node))
@@ -216,9 +207,9 @@ def _nics(node: int, run_folder: Path) -> list[str]:
             backend = f"hubport,id=net{at},hubid={at}"
         speed = f",speed={nic.speed},duplex=full" if nic.speed else ""
         device = f"virtio-net-pci,netdev=net{at},id={nic.name},mac=52:54:00:0{node}:00:{nic.mac:x},host_mtu=9000"
-        options += ["-netdev", backend, "-device", f"{device},{nic.slot}{speed},romfile="]
+        options += ["-netdev", backend, "-device", f"{device}{speed},romfile="]
     wifi = f"user,id=wifi,restrict=on,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:0-10.0.2.{7 + node}:22"
-    device = f"virtio-net-pci,netdev=wifi,id=wlP9s9,bus=port3,mac=52:54:00:0{node}:00:30,romfile="
+    device = f"virtio-net-pci,netdev=wifi,id=wlP9s9,mac=52:54:00:0{node}:00:30,romfile="
     return [*options, "-netdev", wifi, "-device", device]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sparkdoctor.api import Finding, Severity
+from sparkdoctor.api import Severity
 from sparkdoctor.library import Answer, Result, Status, check, explain
 from tests.lab.guest import Guest, User
 from tests.lab.launch import COMPOSE
@@ -32,15 +32,11 @@ def collect(pair: Pair, folder: Path, shell: tuple[User, Mapping[str, str]] | No
         return list(both.map(one, pair))
 
 
-def problems(results: Sequence[Result]) -> dict[str, list[Finding]]:
-    """Findings by check, of those that fail a launch or slow it; not those that follow from another."""
+def problems(results: Sequence[Result]) -> list[Result]:
+    """The failures that matter to a launch and do not follow from another failure."""
     failed = [result for result in results if result.status is Status.FAILED and result.severity is not Severity.NOTE]
     followers = {name for result in failed for name in result.with_it}
-    found: dict[str, list[Finding]] = {}
-    for result in failed:
-        if result.check not in followers:
-            found.setdefault(result.check, []).extend(result.findings)
-    return found
+    return [result for result in failed if result.check not in followers]
 
 
 def judge(snapshots: Sequence[str]) -> list[Result]:

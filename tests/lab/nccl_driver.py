@@ -6,8 +6,8 @@
 `rank` does what one of two ranks does when a communicator is made, less what needs a GPU:
 choose the bootstrap interface (ncclGetUniqueId), meet at the master's address, reach the
 bootstrap root, open the shared memory of N communicators, choose the network (ncclNetInit),
-then connect every device to the peer's, register memory and send data both ways. NCCL's log
-goes to standard output untouched, one JSON object with the outcome to standard error.
+then connect every RDMA device to the peer's, register memory and send data both ways. NCCL's
+log goes to standard output untouched, one JSON object with the outcome to standard error.
 
 `select` answers, for each line {"env": {...}}, what NCCL chooses on this machine alone, in a
 forked child a case since NCCL reads its variables once. Each answer is one JSON line with
@@ -288,13 +288,14 @@ class Rendezvous:
     """Where two ranks meet: stands in for the TCPStore that torch opens at MASTER_ADDR:MASTER_PORT."""
 
     def __init__(self, rank: int, master: str, port: int, limit: float) -> None:
+        self.serving = threading.Thread(target=self._serve, args=(port,), daemon=True)
         if rank == 0:
-            server = socket.create_server(("", port), backlog=4)
-            threading.Thread(target=self._serve, args=(server,), daemon=True).start()
+            self.serving.start()
         end = time.monotonic() + limit
         while True:
             try:
-                self.stream = socket.create_connection((master, port), limit).makefile("rw")
+                self.socket = socket.create_connection((master, port), limit)
+                self.stream = self.socket.makefile("rw")
                 break
             except OSError as error:
                 if time.monotonic() > end:
@@ -314,13 +315,20 @@ class Rendezvous:
         answer: dict[str, object] = json.loads(line)
         return answer
 
+    def leave(self, limit: float) -> None:
+        """Go, once the peer has all that was said."""
+        self.socket.shutdown(socket.SHUT_WR)
+        if self.serving.is_alive():
+            self.serving.join(limit)
+
     def _send(self, mine: dict[str, object]) -> None:
         self.stream.write(json.dumps(mine) + "\n")
         self.stream.flush()
 
     @staticmethod
-    def _serve(server: socket.socket) -> None:
+    def _serve(port: int) -> None:
         """Hand each rank the other's lines, in order; when one leaves, close the other's stream."""
+        server = socket.create_server(("", port), backlog=4)
         streams: dict[int, tuple[socket.socket, TextIO]] = {}
         while len(streams) < 2:
             connection = server.accept()[0]
@@ -336,8 +344,10 @@ class Rendezvous:
                 pass  # the target left first: the same end as the source leaving
             streams[target][0].shutdown(socket.SHUT_WR)
 
-        for pair in ((0, 1), (1, 0)):
-            threading.Thread(target=relay, args=pair, daemon=True).start()
+        back = threading.Thread(target=relay, args=(1, 0), daemon=True)
+        back.start()
+        relay(0, 1)
+        back.join()
 
 
 def run_rank(nccl: Nccl, asked: argparse.Namespace) -> dict[str, object]:
@@ -351,7 +361,11 @@ def run_rank(nccl: Nccl, asked: argparse.Namespace) -> dict[str, object]:
     nccl.shared_memory(asked.pools)
     net = Net(nccl, nccl.choose_net())
     devices = net.devices()
-    chosen |= {"net": net.name, "devices": devices}
+    chosen |= {"net": net.name, "devices": devices, "bytes": 0}
+    if net.name == "Socket":  # its connections have buffers that CUDA allocates
+        store.exchange({"net": "Socket"})
+        store.leave(asked.limit)
+        return chosen
     listening = [net.listen(at) for at in range(len(devices))]
     theirs = store.exchange({"handles": [handle.hex() for _, handle in listening]})
     handles = [bytes.fromhex(handle) for handle in theirs["handles"]]  # type: ignore[attr-defined]
@@ -360,7 +374,8 @@ def run_rank(nccl: Nccl, asked: argparse.Namespace) -> dict[str, object]:
         finish(asked.limit, to, back)
         _transfer(net, to.outcome, back.outcome, asked.rank, asked)  # type: ignore[arg-type]
         store.exchange({"done": at})
-    chosen["bytes"] = asked.size * min(len(handles), len(listening))
+        chosen["bytes"] = asked.size * (at + 1)
+    store.leave(asked.limit)
     return chosen
 
 

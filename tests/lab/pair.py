@@ -43,6 +43,10 @@ class Pair:
         """Undo whatever a test did to the network, the limits and the files that NCCL reads."""
         with ThreadPoolExecutor() as both:
             list(both.map(_heal, self))
+        self.wait_for_ports()
+
+    def wait_for_ports(self) -> None:
+        """Until each node has a port ACTIVE for each cabled rail."""
         for guest in self:
             wait_for(f"the ports of {guest.name}", lambda guest=guest: _active(guest) == len(RAILS), 30)  # type: ignore[misc]
 
