@@ -53,7 +53,7 @@ class Registry(Data, frozen=True):
     checks: Checks
     knowledge: Knowledge
     origin: dict[str, str]
-    """Of every check, signature and cause."""
+    """Of every check, signature, cause and mark."""
     troubles: tuple[Trouble, ...] = ()
 
 
@@ -114,7 +114,7 @@ def load_registry() -> Registry:
                 if source == BUILT_IN:
                     raise
                 troubles.append(Trouble(source, str(error)))
-        names = [name for part in parts for name in (*part.signatures, *part.causes)]
+        names = [name for part in parts for name in (*part.signatures, *part.causes, *part.marks)]
         for name in names:
             if name in origin:
                 raise Clash(f"the name {name} is in {origin[name]} and in {source}")

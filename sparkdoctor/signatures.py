@@ -1,8 +1,9 @@
-"""Knowledge: signatures (what a known line of a log looks like) and causes (what made it).
+"""Knowledge: signatures (what a known line of a log looks like), causes (what made it), phases and marks.
 
-A knowledge file is TOML with two kinds of flat tables, `[[signature]]` and `[[cause]]`; their keys
-are the fields of Signature and Cause below. Every entry is judged when it is loaded, so that
-nothing half right ever meets a log. To judge files of your own::
+A knowledge file is TOML with four kinds of flat tables. `[[signature]]` and `[[cause]]` are about what
+goes wrong, `[[phase]]` and `[[mark]]` about how far a launch got and what it chose; their keys are
+the fields of the classes here and in sparkdoctor.marks. Every entry is judged when it is loaded, so that nothing half right
+ever meets a log. To judge files of your own::
 
     python -m sparkdoctor.signatures FILE.toml ...
 """
@@ -21,6 +22,7 @@ import msgspec
 
 from sparkdoctor.api import NAME, Certainty, Severity
 from sparkdoctor.host import Data
+from sparkdoctor.marks import Mark, Pattern, Phase
 from sparkdoctor.patterns import captures, refusal
 
 FILE_SIZE = 1 << 20
@@ -102,13 +104,22 @@ class Cause(Data, frozen=True):
 
 
 class Knowledge(Data, frozen=True):
-    """Signatures and causes by name."""
+    """All entries by name."""
 
     signatures: dict[str, Signature]
     causes: dict[str, Cause]
+    phases: dict[str, Phase] = msgspec.field(default_factory=dict)
+    marks: dict[str, Mark] = msgspec.field(default_factory=dict)
+
+    def patterns(self) -> list[Pattern]:
+        """All that is searched for in logs."""
+        return [*self.signatures.values(), *self.marks.values()]
 
 
-T = TypeVar("T", Signature, Cause)
+Entry = Signature | Cause | Phase | Mark
+T = TypeVar("T", bound=Entry)
+
+_KINDS: dict[str, type[Entry]] = {"signature": Signature, "cause": Cause, "phase": Phase, "mark": Mark}
 
 _CAPTURE = re.compile(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
 
@@ -124,14 +135,25 @@ def load(text: str, origin: str) -> Knowledge:
     Raises KnowledgeError for the first entry that cannot be used. What entries name in `causes`
     and `explains` is compared by `merge`, when all of it is known.
     """
-    knowledge = Knowledge({}, {})
+    listed: list[Entry] = []
     for entry in entries(text, origin):
         if isinstance(entry, KnowledgeError):
             raise entry
+        listed.append(entry)
+    return _together(listed)
+
+
+def _together(listed: Iterable[Entry]) -> Knowledge:
+    knowledge = Knowledge({}, {})
+    for entry in listed:
         if isinstance(entry, Signature):
             knowledge.signatures[entry.name] = entry
-        else:
+        elif isinstance(entry, Cause):
             knowledge.causes[entry.name] = entry
+        elif isinstance(entry, Phase):
+            knowledge.phases[entry.name] = entry
+        else:
+            knowledge.marks[entry.name] = entry
     return knowledge
 
 
@@ -140,26 +162,44 @@ def merge(parts: Iterable[Knowledge], check_names: Collection[str]) -> Knowledge
     parts = list(parts)
     for problem in disagreements(parts, check_names):
         raise problem
-    signatures: dict[str, Signature] = {}
-    causes: dict[str, Cause] = {}
+    merged = Knowledge({}, {})
     for part in parts:
-        signatures |= part.signatures
-        causes |= part.causes
-    return Knowledge(signatures, causes)
+        merged.signatures.update(part.signatures)
+        merged.causes.update(part.causes)
+        merged.phases.update(part.phases)
+        merged.marks.update(part.marks)
+    return merged
 
 
 def disagreements(parts: Iterable[Knowledge], check_names: Collection[str]) -> Iterator[KnowledgeError]:
     """What does not fit together between entries, and between them and the checks."""
     signatures: dict[str, Signature] = {}
+    phases: dict[str, Phase] = {}
+    marks: dict[str, Mark] = {}
     decided = set(check_names)
     taken = set(check_names)
     for part in parts:
-        for name in (*part.signatures, *part.causes):
+        for name in (*part.signatures, *part.causes, *part.marks):
             if name in taken:
-                yield KnowledgeError(name, "the name is given twice; checks, signatures and causes share their names")
+                yield KnowledgeError(name, "the name is given twice; checks, signatures, causes and marks share names")
             taken.add(name)
+        for phase in part.phases.values():
+            for other in phases.values():
+                if phase.name == other.name or phase.order == other.order:
+                    yield KnowledgeError(f"phase {phase.name}", f"has the name or the order of phase {other.name}")
         signatures |= part.signatures
+        phases |= part.phases
+        marks |= part.marks
         decided.update(part.causes)
+    for phase in phases.values():
+        for name in phase.causes:
+            if name not in decided:
+                where = f"phase {phase.name}"
+                yield KnowledgeError(where, f"`causes` names no check or cause: {_nearest(name, decided)}")
+    for mark in marks.values():
+        for key, name in (("phase", mark.phase), ("goal", mark.goal)):
+            if name and name not in phases:
+                yield KnowledgeError(f"mark {mark.name}", f"`{key}` names no phase: {_nearest(name, phases)}")
     for signature in signatures.values():
         where = f"signature {signature.name}"
         for name in signature.causes:
@@ -173,7 +213,7 @@ def disagreements(parts: Iterable[Knowledge], check_names: Collection[str]) -> I
         yield KnowledgeError(f"signature {circle[0]}", f"`explains` goes in a circle: {' explains '.join(circle)}")
 
 
-def entries(text: str, origin: str) -> Iterator[Signature | Cause | KnowledgeError]:
+def entries(text: str, origin: str) -> Iterator[Entry | KnowledgeError]:
     """Each entry of a knowledge file, or why it cannot be used."""
     if len(text) > FILE_SIZE:
         yield KnowledgeError(origin, f"has {len(text)} characters, {FILE_SIZE} are allowed")
@@ -183,11 +223,12 @@ def entries(text: str, origin: str) -> Iterator[Signature | Cause | KnowledgeErr
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         yield KnowledgeError(origin, f"is not TOML: {error}")
         return
-    taken: set[str] = set()
+    taken: set[tuple[bool, str]] = set()
     for kind, listed in tables.items():
-        type_ = {"signature": Signature, "cause": Cause}.get(kind)
+        type_ = _KINDS.get(kind)
         if type_ is None or not isinstance(listed, list):
-            yield KnowledgeError(origin, f"has `{kind}` where only [[signature]] and [[cause]] may stand")
+            allowed = ", ".join(f"[[{known}]]" for known in _KINDS)
+            yield KnowledgeError(origin, f"has `{kind}` where only {allowed} may stand")
             continue
         for number, table in enumerate(listed, 1):
             if not isinstance(table, dict):
@@ -195,10 +236,11 @@ def entries(text: str, origin: str) -> Iterator[Signature | Cause | KnowledgeErr
                 continue
             where = _where(text, origin, kind, table.get("name"), number)
             try:
-                entry: Signature | Cause = _entry(table, Signature) if type_ is Signature else _entry(table, Cause)
-                if entry.name in taken:
+                entry: Entry = _entry(table, type_)
+                key = (type_ is Phase, entry.name)  # nothing but a mark names a phase
+                if key in taken:
                     raise ValueError("the name is given twice in this file")
-                taken.add(entry.name)
+                taken.add(key)
                 yield entry
             except ValueError as error:  # msgspec.ValidationError is one
                 yield KnowledgeError(where, str(error))
@@ -217,33 +259,48 @@ def _entry(table: dict[str, Any], type_: type[T]) -> T:
     entry = msgspec.convert(table, type_)
     if not NAME.fullmatch(entry.name):
         raise ValueError(f"the name {entry.name!r} is not lower-case words joined by hyphens")
+    if isinstance(entry, Phase):
+        if bool(entry.waits) != (entry.patience > 0):
+            raise ValueError("`waits` and `patience` (seconds, more than 0) go together")
+        return entry
     for ref in entry.refs:
         if not ref.startswith(("https://", "http://")):
             raise ValueError(f"the reference {ref!r} is not an address")
     if isinstance(entry, Signature):
-        _judge(entry)
+        _judge_pattern(entry, ("title", "why", "fix"))
+        _judge_signature(entry)
+    elif isinstance(entry, Mark):
+        _judge_pattern(entry, ("tells",))
+        if bool(entry.topic) != bool(entry.tells):
+            raise ValueError("`topic` and `tells` go together")
+        if not (entry.phase or entry.topic or entry.goal or entry.idle or entry.sets):
+            raise ValueError("the mark says nothing: one of `phase`, `topic`, `goal`, `idle` and `sets` is needed")
     return entry
 
 
-def _judge(signature: Signature) -> None:
-    problem = refusal(signature.match)
+def _judge_pattern(entry: Signature | Mark, texts: Iterable[str]) -> None:
+    """Raises ValueError; `texts`: the fields that may use captures."""
+    problem = refusal(entry.match)
     if problem:
         raise ValueError(f"`match` {problem}")
-    for sample in (*signature.matches, *signature.ignores):
+    for sample in (*entry.matches, *entry.ignores):
         if len(sample) > SAMPLE_LENGTH or "\n" in sample:
             raise ValueError(f"a sample is more than one line of {SAMPLE_LENGTH} characters: {sample[:60]!r}")
-    pattern = re.compile(signature.match)
-    for sample in signature.matches:
+    pattern = re.compile(entry.match)
+    for sample in entry.matches:
         if not pattern.search(sample):
             raise ValueError(f"the pattern misses its own sample {sample!r}")
-    for sample in signature.ignores:
+    for sample in entry.ignores:
         if pattern.search(sample):
             raise ValueError(f"the pattern matches a line of `ignores`: {sample!r}")
-    named = captures(signature.match)
-    for key in ("title", "why", "fix"):
-        for name in _CAPTURE.findall(getattr(signature, key)):
+    named = captures(entry.match)
+    for key in texts:
+        for name in _CAPTURE.findall(getattr(entry, key)):
             if name not in named:
                 raise ValueError(f"`{key}` uses {{{name}}}, and the pattern captures no such thing")
+
+
+def _judge_signature(signature: Signature) -> None:
     if not signature.fix and not signature.causes and signature.role is not Role.CONSEQUENCE:
         raise ValueError("`fix` is missing, and there are no `causes` to give one")
     if signature.name in signature.explains:
@@ -299,12 +356,7 @@ def main(paths: list[str]) -> int:
             problems.append(f"{path}: {error}")
             continue
         problems += [str(entry) for entry in found if isinstance(entry, KnowledgeError)]
-        parts.append(
-            Knowledge(
-                {entry.name: entry for entry in found if isinstance(entry, Signature)},
-                {entry.name: entry for entry in found if isinstance(entry, Cause)},
-            )
-        )
+        parts.append(_together(entry for entry in found if not isinstance(entry, KnowledgeError)))
     problems += [str(problem) for problem in disagreements(parts, load_checks().by_name)]
     print(f"{sum(len(part.signatures) for part in parts)} signatures, {sum(len(part.causes) for part in parts)} causes")
     for problem in problems:

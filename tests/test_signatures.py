@@ -223,7 +223,7 @@ def test_parts_become_one() -> None:
     ("text", "why"),
     [
         ("[[signature]\n", "is not TOML: "),
-        ("name = 'x'\n", "has `name` where only [[signature]] and [[cause]] may stand"),
+        ("name = 'x'\n", "has `name` where only [[signature]], [[cause]], [[phase]], [[mark]] may stand"),
         ("[signature]\nname = 'x'\n", "has `signature` where only"),
         ("signature = [1]\n", "has a signature that is not a table"),
         ("a = " + "[" * 100_000, "is not TOML: "),

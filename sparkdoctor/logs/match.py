@@ -9,8 +9,8 @@ from sparkdoctor.host import Data
 from sparkdoctor.logs.engine import make_scanner
 from sparkdoctor.logs.read import Block
 from sparkdoctor.logs.scanner import Scanner, Texts
+from sparkdoctor.marks import Pattern
 from sparkdoctor.patterns import WINDOW
-from sparkdoctor.signatures import Signature
 
 STEP = WINDOW // 2
 """Windows over a long line begin this far apart, so a match of up to as many characters is always inside one."""
@@ -38,7 +38,7 @@ class Hit(Data, frozen=True):
 class Matcher:
     """All signatures at once."""
 
-    def __init__(self, signatures: Iterable[Signature], scanner: Callable[[Texts], Scanner] = make_scanner) -> None:
+    def __init__(self, signatures: Iterable[Pattern], scanner: Callable[[Texts], Scanner] = make_scanner) -> None:
         listed = list(signatures)
         self._names = [signature.name for signature in listed]
         self._expressions = [signature.match for signature in listed]

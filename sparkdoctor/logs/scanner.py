@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from sparkdoctor.marks import Pattern
 from sparkdoctor.patterns import plain_text
-from sparkdoctor.signatures import Signature
 
 
 class Candidate(NamedTuple):
@@ -38,7 +38,7 @@ class Scanner(Protocol):
 class Texts:
     """The texts to look for, worked out only when they are asked for: a scanner kept from the last run has no need."""
 
-    def __init__(self, signatures: Sequence[Signature]) -> None:
+    def __init__(self, signatures: Sequence[Pattern]) -> None:
         self.patterns = tuple(signature.match for signature in signatures)
         self._signatures = signatures
 
