@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparkdoctor.fact import Fact
+from sparkdoctor.launch.condition import Argument
 from sparkdoctor.launch.shell import parse
-from sparkdoctor.launch.shell_run import Argument, Follower, State, changes
+from sparkdoctor.launch.shell_run import Follower, State, changes
 from sparkdoctor.launch.shell_words import ShellError
 from sparkdoctor.launch.tree import Listing, Node, Scalar, want_string
 from sparkdoctor.launch.types import LaunchError, Remark

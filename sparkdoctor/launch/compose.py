@@ -69,9 +69,8 @@ def read_compose(
     if not found:
         raise LaunchError(named[0].shown, "no services in it")
     source = _Source(system, named[0], dotenv, variables, remarks, home)
-    return tuple(
-        _spec(source, name, found[name]) for name in _enabled(found, profiles, services, variables, named[0].shown)
-    )
+    enabled = _enabled(found, profiles, services, variables, named[0].shown)
+    return tuple(_spec(source, name, found[name], _same_name(found, enabled, name)) for name in enabled)
 
 
 def _env_files(
@@ -126,7 +125,7 @@ class _Source:
         self.home = home
 
 
-def _spec(source: _Source, name: str, service: Table) -> Spec:
+def _spec(source: _Source, name: str, service: Table, remarks: tuple[Remark, ...]) -> Spec:
     if not any(service.get(key) for key in ("image", "build", "provider")):
         raise LaunchError(service.where, f"service `{name}` has neither `image` nor `build`")
     mode = service.get("network_mode")
@@ -163,8 +162,41 @@ def _spec(source: _Source, name: str, service: Table) -> Spec:
         devices=settings.devices(service),
         gpus=settings.gpus(service),
         mounts=settings.mounts(service, source.home),
-        remarks=_remarks(source.remarks, service, settings.unknown_keys(service), env_remarks, command.remarks),
+        remarks=_remarks(
+            source.remarks,
+            service,
+            settings.unknown_keys(service),
+            remarks,
+            env_remarks,
+            command.remarks,
+            _beyond(command.words, command.places),
+        ),
     )
+
+
+def _beyond(words: Sequence[str], places: Sequence[str]) -> tuple[Remark, ...]:
+    """Options that come out of a file in the container (vLLM's --config)."""
+    return tuple(
+        Remark(place, f"`{word}` takes options from a file in the container, which was not read")
+        for word, place in zip(words, places, strict=True)
+        if word == "--config" or word.startswith("--config=")
+    )
+
+
+def _same_name(found: Mapping[str, Table], enabled: Sequence[str], name: str) -> tuple[Remark, ...]:
+    """Services that docker compose refuses to start together, for they claim one container name."""
+    mine = settings.text(found[name], "container_name")
+    if mine is None:
+        return ()
+    others = [
+        other
+        for other in enabled
+        if other != name and (theirs := settings.text(found[other], "container_name")) and theirs.value == mine.value
+    ]
+    if not others:
+        return ()
+    text = f"`container_name: {mine.value}` is also that of {', '.join(others)}; docker compose refuses to start both"
+    return (Remark(mine.where, text),)
 
 
 def _remarks(dotenv: tuple[Remark, ...], service: Table, *more: tuple[Remark, ...]) -> tuple[Remark, ...]:

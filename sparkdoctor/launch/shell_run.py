@@ -10,9 +10,9 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from sparkdoctor.fact import Fact, unread
+from sparkdoctor.launch.condition import Argument, holds
 from sparkdoctor.launch.shell import Case, Function, Group, If, Loop, Pipeline, Script, Simple
 from sparkdoctor.launch.shell_words import Expand, Opaque, Part, Text, Word
 from sparkdoctor.launch.types import Remark
@@ -27,12 +27,6 @@ OF_IMAGE = frozenset({
 Known = str | None
 """A value, or None for one that only the container could tell."""
 Locate = Callable[[int, int], str]
-
-
-class Argument(NamedTuple):
-    text: str
-    known: bool
-    where: str
 
 
 @dataclass
@@ -244,7 +238,7 @@ class Follower:
                 return None
             case "[" | "test" | "[[":
                 self._tested = True
-                return _test(arguments[1:], name)
+                return holds(arguments[1:], name)
             case "export" | "declare" | "typeset" | "readonly" | "local":
                 self._declare(name, rest, words[1:], state, locate)
                 return True
@@ -398,36 +392,3 @@ def server_rank(words: Sequence[str]) -> int:
 def _ansi(patterns: Iterable[Word]) -> bool:
     """Whether a pattern holds quoted text, in which `*` is no wildcard."""
     return any(isinstance(part, Text) and part.quoted for pattern in patterns for part in pattern.parts)
-
-
-def _test(arguments: Sequence[Argument], name: str) -> bool | None:
-    words = [argument.text for argument in arguments]
-    if name != "test" and words and words[-1] in ("]", "]]"):
-        words = words[:-1]
-        arguments = arguments[:-1]
-    if words[:1] == ["!"]:
-        inner = _test(arguments[1:], "test")
-        return None if inner is None else not inner
-    if not all(argument.known for argument in arguments):
-        return None
-    match words:
-        case []:
-            return False
-        case [word]:
-            return bool(word)
-        case ["-n", word]:
-            return bool(word)
-        case ["-z", word]:
-            return not word
-        case [left, "=" | "==", right]:
-            return left == right if name != "[[" else fnmatch.fnmatchcase(left, right)
-        case [left, "!=", right]:
-            return left != right if name != "[[" else not fnmatch.fnmatchcase(left, right)
-        case [left, ("-eq" | "-ne" | "-gt" | "-ge" | "-lt" | "-le") as how, right]:
-            try:
-                order = int(left) - int(right)
-            except ValueError:
-                return None
-            return {"-eq": order == 0, "-ne": order != 0, "-gt": order > 0, "-ge": order >= 0,
-                    "-lt": order < 0, "-le": order <= 0}[how]  # fmt: skip
-    return None

@@ -216,6 +216,40 @@ def test_an_unknown_key_is_remarked_on() -> None:
     assert remark.text.endswith("the nearest is `shm_size`")
 
 
+def test_options_from_a_file_in_the_container_are_remarked_on() -> None:
+    spec = one("services: {a: {image: x, command: vllm serve m --config /etc/vllm.yaml}}\n")
+    assert spec.remarks == (
+        Remark("/p/compose.yaml:1", "`--config` takes options from a file in the container, which was not read"),
+    )
+
+
+def test_services_with_one_container_name_are_remarked_on() -> None:
+    # pfn/spark-vllm-compose (MIT) gives six services the name `vllm`; docker compose 2.40.3 refuses all but one
+    text = """\
+        services:
+          a: {image: x, container_name: vllm}
+          b: {image: x, container_name: vllm}
+          c: {image: x, container_name: other}
+        """
+    specs = read(text)
+    assert specs["a"].remarks == (
+        Remark("/p/compose.yaml:2", "`container_name: vllm` is also that of b; docker compose refuses to start both"),
+    )
+    assert specs["c"].remarks == ()
+    assert one(text, services=("b",)).remarks == ()
+
+
+def test_a_tmpfs_at_dev_shm_is_the_size_that_counts() -> None:
+    spec = one("services: {a: {image: x, shm_size: 1gb, tmpfs: ['/dev/shm:rw,size=2g']}}\n")
+    assert spec.shm_size == Fact("/p/compose.yaml:1", 2 << 30)
+    long = "{type: tmpfs, target: /dev/shm, tmpfs: {size: 3gb}}"
+    assert one(f"services: {{a: {{image: x, volumes: [{long}]}}}}\n").shm_size == Fact("/p/compose.yaml:1", 3 << 30)
+    for bare in ("tmpfs: /dev/shm", "tmpfs: '/dev/shm:size=50%'", "volumes: [{type: tmpfs, target: /dev/shm}]"):
+        fact = one(f"services: {{a: {{image: x, shm_size: 1gb, {bare}}}}}\n").shm_size
+        assert fact is not None
+        assert "a share of the machine's memory" in fact.problem
+
+
 def test_two_services_of_one_anchor_keep_its_lines() -> None:
     specs = read("x-c: &c\n  image: foo\n  ipc: host\nservices:\n  a: *c\n  b:\n    <<: *c\n    ipc: private\n")
     assert specs["a"].ipc == Fact("/p/compose.yaml:3", "host")
