@@ -67,7 +67,7 @@ def read_compose(
     home = environ.get("HOME", "")
     found = Model(system, home).services(named, folder, variables)
     if not found:
-        raise LaunchError(named[0].shown, "no services in it")
+        raise LaunchError(named[0].shown, "no `services` in it, so it is no compose file")
     source = _Source(system, named[0], dotenv, variables, remarks, home)
     enabled = _enabled(found, profiles, services, variables, named[0].shown)
     return tuple(_spec(source, name, found[name], _same_name(found, enabled, name)) for name in enabled)
@@ -97,7 +97,12 @@ def _enabled(
         return [name for name in found if name in services]
     if not profiles and (variable := variables.get("COMPOSE_PROFILES")):
         profiles = [profile.strip() for profile in variable.value.split(",")]
-    return [name for name, table in found.items() if _has_profile(table, profiles)]
+    enabled = [name for name, table in found.items() if _has_profile(table, profiles)]
+    if not enabled:
+        own = (settings.texts(table, "profiles") for table in found.values())
+        names = dict.fromkeys(profile for fact in own if fact is not None for profile in fact.value)
+        raise LaunchError(file, f"every service is in a profile that is off: {', '.join(names)}")
+    return enabled
 
 
 def _has_profile(service: Table, profiles: Sequence[str]) -> bool:

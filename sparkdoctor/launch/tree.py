@@ -122,7 +122,7 @@ def path_of(scalar: Scalar, home: str = "") -> str:
     """A scalar's text as an absolute path; `~` only where the home directory is known."""
     path = scalar.text
     if path == "~" or path.startswith("~/"):
-        return home + path[1:] if home else path
+        return os.path.normpath(home + path[1:]) if home else path
     return os.path.normpath(os.path.join(scalar.folder, path)) if path else path
 
 

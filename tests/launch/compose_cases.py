@@ -833,6 +833,13 @@ PROJECT = [
         {"a": {}, "head": {}},
     ),
     Case(
+        "profiles: all of them",
+        "types/types.go HasProfile",
+        _one("services: {a: {image: foo, profiles: [x]}, b: {image: foo, profiles: [y]}}\n"),
+        {"a": {}, "b": {}},
+        profiles=("*",),
+    ),
+    Case(
         "services: a named one is on whatever its profile",
         "types/project.go WithServicesEnabled",
         _one("services: {a: {image: foo}, head: {image: foo, profiles: [head]}}\n"),
@@ -874,7 +881,7 @@ SETTINGS = [
                 volumes:
                   - /anonymous
                   - name:/named
-                  - ~/.cache:/cache:ro
+                  - ~/.cache/:/cache:ro
                   - ../x:/x/./y/
                   - {type: volume, source: vol, target: /vol, read_only: true}
                   - {type: tmpfs, target: /tmp}

@@ -220,6 +220,12 @@ def test_ranks_are_told_from_what_stands_beside_them() -> None:
     ]  # fmt: skip
 
 
+def test_every_service_in_a_profile_that_is_off() -> None:
+    # docker compose starts nothing then and says `no service selected`
+    text = "services: {a: {image: x, profiles: [head]}, b: {image: x, profiles: [worker, head]}}\n"
+    assert refused(text) == "/p/compose.yaml: every service is in a profile that is off: head, worker"
+
+
 def test_names_from_the_environment_of_compose() -> None:
     files = {"compose.yaml": "services: {a: {image: x, environment: [A]}}\n", "one.env": "A=1\n", ".env": "A=0\n"}
     assert one(files, environ={"COMPOSE_ENV_FILES": "/p/one.env"}).env.value["A"].value == "1"
