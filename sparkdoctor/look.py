@@ -19,16 +19,12 @@ from sparkdoctor.facts import Wanted, gather
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
 from sparkdoctor.launch.cache import wanted_cache
-from sparkdoctor.launch.compose import ranks, read_compose
+from sparkdoctor.launch.compose import FILE_NAMES, default_files, ranks, read_compose
 from sparkdoctor.launch.resolve import resolve
 from sparkdoctor.launch.spread import Spread, spread
 from sparkdoctor.launch.types import LaunchError, Spec
 from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
 from sparkdoctor.system import Live, System
-
-COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""In the order in which Docker Compose looks for them."""
-
 
 SLOW = 3.0
 """Seconds after which a probe is named."""
@@ -160,11 +156,11 @@ def _rank(target: str, ask: Ask, environ: Mapping[str, str]) -> Spec:
     files: tuple[str, ...]
     env_files: tuple[str, ...]
     if path.is_dir():
-        files, env_files = (_compose_in(path),), ()
+        files, env_files = _compose_in(path), ()
     elif path.suffix in (".yaml", ".yml"):
         files, env_files = (target,), ()
     else:
-        files, env_files = ask.files or (_compose_in(path.parent, Path(".")),), (target,)
+        files, env_files = ask.files or _compose_in(path.parent, Path(".")), (target,)
     specs = _compose(files, env_files, ask, environ)
     if len(specs) != 1:
         names = ", ".join(spec.service for spec in specs) or "none"
@@ -172,12 +168,16 @@ def _rank(target: str, ask: Ask, environ: Mapping[str, str]) -> Spec:
     return specs[0]
 
 
-def _compose_in(*folders: Path) -> str:
+def _compose_in(*folders: Path) -> tuple[str, ...]:
     for folder in folders:
-        for name in COMPOSE_NAMES:
-            if (folder / name).is_file():
-                return str(folder / name)
-    raise BadInput(f"{folders[0]}: no compose file there (looked for {', '.join(COMPOSE_NAMES)}); name it with --file")
+        if found := _default_files(folder):
+            return found
+    raise BadInput(f"{folders[0]}: no compose file there (looked for {', '.join(FILE_NAMES)}); name it with --file")
+
+
+def _default_files(folder: Path) -> tuple[str, ...]:
+    """The files that docker compose takes in a folder, the override file with its own."""
+    return default_files(Live(), "" if folder == Path(".") else str(folder))
 
 
 def _compose(  # launch files are the user's, so they are read here whatever machine is asked for facts
@@ -193,16 +193,16 @@ def _compose(  # launch files are the user's, so they are read here whatever mac
 def _find_specs(ask: Ask, environ: Mapping[str, str]) -> tuple[list[Spec], str]:
     """Launches that are in files: those named, else the compose file of this folder."""
     if ask.files or ask.env_files:
-        files = ask.files or (_compose_in(Path(".")),)
+        files = ask.files or _compose_in(Path("."))
         specs = _compose(files, ask.env_files, ask, environ)
         if not specs:
             raise BadInput(f"{', '.join(files)}: no service there serves a model; name one with --service")
         return specs, ""
     if ask.containers or ask.pids or ask.shell or ask.machine_only:
         return [], ""
-    for name in COMPOSE_NAMES:
-        if Path(name).is_file():
-            return _compose((name,), (), ask, environ), f"{name} is in this folder"
+    if found := _default_files(Path(".")):
+        named = " and ".join(found) + (" are" if len(found) > 1 else " is")
+        return _compose(found, (), ask, environ), f"{named} in this folder"
     return [], ""
 
 

@@ -109,3 +109,12 @@ def test_rank_files_and_snapshots_must_be_as_many(place: Path) -> None:
     ask = Ask(targets=("0.json", "head.env", "worker.env"), files=("compose.yaml",))
     with pytest.raises(BadInput, match="2 rank files and 1 snapshots"):
         look(ask, machine("gpu-h100"), {})
+
+
+def test_the_override_file_of_a_folder_is_taken_with_its_compose_file(place: Path) -> None:
+    (place / "compose.override.yaml").write_text("services: {vllm: {shm_size: 1gb}}\n")
+    found = look(Ask(env_files=("head.env",)), machine("spark-1"), {})
+    launch = found.clusters[0].nodes[0].launch
+    assert launch is not None
+    assert launch.spec.shm_size is not None
+    assert launch.spec.shm_size.where == "compose.override.yaml:1"

@@ -20,7 +20,7 @@ from sparkdoctor.launch.types import LaunchError, Remark, Spec
 from sparkdoctor.secrets import clean_argv, clean_env
 from sparkdoctor.system import System
 
-__all__ = ["LaunchError", "default_files", "ranks", "read_compose"]
+__all__ = ["FILE_NAMES", "LaunchError", "default_files", "ranks", "read_compose"]
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_NAMES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml",
