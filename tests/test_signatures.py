@@ -264,7 +264,8 @@ def test_any_values_are_refused_in_words(values: dict[str, str]) -> None:
 
 def test_the_command_for_authors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(without("causes").replace('explains = ["nccl-unhandled-system-error"]\n', ""))
+    own = without("causes").replace('explains = ["nccl-unhandled-system-error"]\n', "")
+    path.write_text(own.replace("memory-exhausted", "acme-memory-gone"))
     assert main([str(path)]) == 0
     assert capsys.readouterr().out == "1 signatures, 1 causes\n"
     path.write_text(ENTRY.replace("seen_in", "seen-in").replace("memory-exhausted", "memory"))

@@ -14,7 +14,7 @@ from sparkdoctor.launch.condition import Argument
 from sparkdoctor.launch.shell import parse
 from sparkdoctor.launch.shell_run import Follower, State, changes
 from sparkdoctor.launch.shell_words import ShellError
-from sparkdoctor.launch.tree import Listing, Node, Scalar, want_string
+from sparkdoctor.launch.tree import Listing, Locator, Node, Scalar, want_string
 from sparkdoctor.launch.types import LaunchError, Remark
 from sparkdoctor.secrets import REMOVED
 
@@ -62,7 +62,7 @@ def command_line(entrypoint: Node | None, command: Node | None, env: Mapping[str
     arguments: list[_Argument] = []
     for node in (entrypoint, command):
         if isinstance(node, Listing):
-            arguments += [_Argument(want_string(item, "command")) for item in node.items]
+            arguments += [_Argument.whole(want_string(item, "command")) for item in node.items]
         elif node is not None:
             arguments += _split(want_string(node, "command"), remarks)
     if not arguments:
@@ -99,14 +99,19 @@ def _followed(
 
 
 class _Argument:
-    """A word of the command as compose hands it to the container."""
+    """A word of the command as compose hands it to the container; `start` to `end` of a scalar's text."""
 
-    def __init__(self, scalar: Scalar, text: str | None = None, start: int = 0, end: int | None = None) -> None:
+    def __init__(self, scalar: Scalar, locator: Locator, text: str, start: int, end: int) -> None:
         self.scalar = scalar
-        self.text = scalar.text if text is None else text
-        self.exact = text is None or text == scalar.text[start:end]
+        self.locator = locator
+        self.text = text
+        self.exact = text == scalar.text[start:end]
         self.start = start
-        self.where = scalar.where_at(start, len(scalar.text) if end is None else end)
+        self.where = locator.where(start, end)
+
+    @staticmethod
+    def whole(scalar: Scalar) -> _Argument:
+        return _Argument(scalar, Locator(scalar), scalar.text, 0, len(scalar.text))
 
 
 class _Unwrap:
@@ -167,17 +172,17 @@ class _Unwrap:
         try:
             commands, comments = parse(script.text)
         except ShellError as error:
-            follower.remarks.append(Remark(script.where, f"the shell text could not be followed: {error}"))
+            follower.remark(script.where, f"the shell text could not be followed: {error}")
             return False
 
         def locate(start: int, end: int) -> str:
             if written is None or not written.exact:
                 return script.where
-            return written.scalar.where_at(written.start + start, written.start + end)
+            return written.locator.where(written.start + start, written.start + end)
 
         if written is not None and written.exact:
             for start, end in comments:
-                follower.remarks += _swallowed(written, start, end)
+                follower.remarks |= dict.fromkeys(_swallowed(written, start, end))
         self.depth += 1
         inner = state.copy()
         inner.values = {name: value for name, value in inner.values.items() if name in inner.exported}
@@ -198,8 +203,10 @@ def _after_options(arguments: list[Argument], takes_word: frozenset[str]) -> lis
 
 def _swallowed(argument: _Argument, start: int, end: int) -> list[Remark]:
     """A shell comment that reaches over lines written below it, which it was not meant to."""
-    scalar, base = argument.scalar, argument.start
-    first, last = scalar.line_at(base + start), scalar.line_at(base + end - 1)
+    base, scalar = argument.start, argument.scalar
+    first, last = argument.locator.line(base + start), argument.locator.line(base + end - 1)
+    if first == last:
+        return []
     lost = [
         word
         for piece in scalar.pieces
@@ -207,14 +214,13 @@ def _swallowed(argument: _Argument, start: int, end: int) -> list[Remark]:
         for word in piece.text.split()
         if word.startswith("--")
     ]
-    if first == last:
-        return []
     count = f" with {len(lost)} options from `{lost[0]}` on" if lost else ""
     return [
         Remark(
             f"{scalar.file}:{first}",
             f"the `#` comments out the whole rest of the command, down to line {last}{count}, "
             "because the lines are folded into one before the shell reads them",
+            lost=tuple(lost),
         )
     ]
 
@@ -224,7 +230,7 @@ _STOPS = ";&|<>"
 
 def _split(scalar: Scalar, remarks: list[Remark]) -> list[_Argument]:
     """Split a command string as compose does (mattn/go-shellwords v1.0.12 without env and backticks)."""
-    text = scalar.text
+    text, locator = scalar.text, Locator(scalar)
     done: list[_Argument] = []
     chars: list[str] = []
     start, quote, at = -1, "", 0
@@ -245,25 +251,25 @@ def _split(scalar: Scalar, remarks: list[Remark]) -> list[_Argument]:
             at += len(REMOVED) - 1
         elif char in " \t\r\n":
             if start >= 0:
-                done.append(_Argument(scalar, "".join(chars), start, at))
+                done.append(_Argument(scalar, locator, "".join(chars), start, at))
             chars, start = [], -1
         elif char in "'\"":
             start, quote = at if start < 0 else start, char
         elif char == "`" or text.startswith("$(", at):
             end = _span(text, at)
             if end < 0:
-                raise LaunchError(scalar.where_at(at, at + 1), f"`{char}` in the command is not closed")
+                raise LaunchError(locator.where(at, at + 1), f"`{char}` in the command is not closed")
             start = at if start < 0 else start
             chars.append(text[at:end])
             at = end - 1
         elif char == "(":
-            raise LaunchError(scalar.where_at(at, at + 1), "docker compose cannot split a command with a bare `(`")
+            raise LaunchError(locator.where(at, at + 1), "docker compose cannot split a command with a bare `(`")
         elif char in _STOPS:
             if char == ">" and chars and chars[0].isdigit():
                 start = -1
             remarks.append(
                 Remark(
-                    scalar.where_at(at, at + 1),
+                    locator.where(at, at + 1),
                     f"docker compose splits this command without a shell and drops all from `{char}` on",
                 )
             )
@@ -275,7 +281,7 @@ def _split(scalar: Scalar, remarks: list[Remark]) -> list[_Argument]:
     if quote:
         raise LaunchError(scalar.where, f"{quote} in the command is not closed")
     if start >= 0:
-        done.append(_Argument(scalar, "".join(chars), start, at))
+        done.append(_Argument(scalar, locator, "".join(chars), start, at))
     _literal_comment(done, remarks)
     return done
 

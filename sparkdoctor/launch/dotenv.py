@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import MutableMapping
 
-from sparkdoctor.launch.interpolate import Lookup, TemplateError, Variable, plain, substitute
+from sparkdoctor.launch.interpolate import MAX_TEXT, Lookup, TemplateError, Variable, plain, substitute
 from sparkdoctor.launch.types import LaunchError, Remark
 from sparkdoctor.secrets import clean_text
 
@@ -41,6 +41,8 @@ def read_dotenv(
     does not know are looked for in `into`. The remarks name variables that are set nowhere.
     """
     text = text.removeprefix("\ufeff")
+    if len(text) > MAX_TEXT:
+        raise LaunchError(file, f"larger than {MAX_TEXT >> 20} MiB")
     return _read_raw(text, file, lookup, into) if raw else _Parser(text, file, lookup, into).run()
 
 
@@ -52,6 +54,8 @@ class _Parser:
         self.into = into
         self.remarks: list[Remark] = []
         self.at = 0
+        self.counted = 0, 1
+        """An offset and its line, so that lines are counted once."""
 
     def run(self) -> tuple[Remark, ...]:
         while self._next_statement():
@@ -64,7 +68,9 @@ class _Parser:
         return tuple(self.remarks)
 
     def _place(self, offset: int) -> str:
-        line = self.text.count("\n", 0, offset) + 1
+        at, line = self.counted
+        line += self.text.count("\n", at, offset) if offset >= at else -self.text.count("\n", offset, at)
+        self.counted = offset, line
         return f"{self.file}:{line}"
 
     def _lookup(self, name: str) -> Variable | None:
@@ -163,7 +169,7 @@ class _Parser:
 
 def blank(where: str, name: str) -> Remark:
     """What compose warns of: `The "X" variable is not set. Defaulting to a blank string.`"""
-    return Remark(where, f"the variable {name} is not set anywhere; compose puts a blank in its place")
+    return Remark(where, f"the variable {name} is not set anywhere; compose puts a blank in its place", blank=name)
 
 
 def _set(into: MutableMapping[str, Variable], name: str, value: str, place: str) -> None:

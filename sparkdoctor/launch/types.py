@@ -24,6 +24,10 @@ class Remark(Data, frozen=True):
 
     where: str
     text: str
+    blank: str = ""
+    """The variable that is not set anywhere, for a remark of that kind."""
+    lost: tuple[str, ...] = ()
+    """The options of the server that a shell comment swallows, for a remark of that kind."""
 
 
 class Spec(Data, frozen=True):

@@ -9,9 +9,11 @@ from rich.text import Text
 
 from sparkdoctor.api import Fix, Seen, Severity
 from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Verdict
+from sparkdoctor.logs.phases import Course
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
+from sparkdoctor.render.summary import render_stop
 from sparkdoctor.render.text import FIX_WORD, STYLE, evidence
 from sparkdoctor.signatures import Role
 
@@ -38,15 +40,24 @@ def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iter
         _diagnosis(diagnosis, width, verbose, began and diagnosis.role is not Role.CAUSE and not verbose)
         for diagnosis in diagnoses
     ]
-    endings = [ending for ending in answer.endings if ending.error_like or not diagnoses]
+    told = {stop.file for stop in answer.stops} | {course.file for course in answer.courses if course.arrived}
+    endings = [ending for ending in answer.endings if ending.error_like or not (diagnoses or ending.file in told)]
     if endings and not errors:
         parts.append(_unknown(endings, answer.tried, width))
+    parts += [render_stop(stop, width) for stop in answer.stops]
+    if not parts and answer.courses:
+        parts.append(_nothing_wrong(answer.courses, width))
     if diagnoses:
         parts.append(_closing(answer, width))
     for number, part in enumerate(parts):
         if number:
             yield Text("")
         yield from part
+
+
+def _nothing_wrong(courses: Sequence[Course], width: int) -> Iterator[Text]:
+    names = ", ".join(f"{course.file} ({course.phase})" for course in courses)
+    yield from (Text(printable(line)) for line in prose(f"nothing that is known went wrong in {names}", "", width))
 
 
 def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> Iterator[Text]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 from rich.text import Text
 
 from sparkdoctor.api import CannotTell, Certainty, Finding, Fix, Node, Seen, Severity
+from sparkdoctor.launch.types import Remark
 from sparkdoctor.nccl import describe
 from sparkdoctor.predict import predict
 from sparkdoctor.render.clean import printable
@@ -29,7 +30,7 @@ def header(nodes: Sequence[Node], chosen: str, *, verbose: bool = False) -> Iter
 
     `verbose` adds what NCCL will choose on each.
     """
-    remarks: dict[str, None] = {}
+    remarks: dict[Remark, None] = {}
     for node in nodes:
         parts = [machine_line(node)]
         if node.launch is not None:
@@ -37,14 +38,27 @@ def header(nodes: Sequence[Node], chosen: str, *, verbose: bool = False) -> Iter
             parts.append(
                 spec.title + (f", {spec.env_file}" if spec.env_file else "") + (f": {chosen}" if chosen else "")
             )
-            remarks.update({f"{remark.where}: {remark.text}": None for remark in spec.remarks})
+            remarks.update(dict.fromkeys(spec.remarks))
         yield Text(f"{printable(node.name)}  {printable('; '.join(part for part in parts if part))}")
         if verbose and node.launch is not None:
             yield from (Text(f"   {printable(line)}") for line in prediction(node))
     if not any(node.launch for node in nodes):
         yield Text.assemble(("no launch", "bold"), f" to judge here; name one: {HOW_TO_NAME}")
-    for remark in remarks:
-        yield Text.assemble(("remark", "bold cyan"), f" {printable(remark)}")
+    for line in _remarks(remarks, verbose):
+        yield Text.assemble(("remark", "bold cyan"), f" {printable(line)}")
+
+
+def _remarks(remarks: Iterable[Remark], verbose: bool) -> list[str]:
+    """One line each; variables that are blank share one, but for `verbose`. What a check tells is left to it."""
+    told = [remark for remark in remarks if not remark.lost]
+    blank = [] if verbose else [remark for remark in told if remark.blank]
+    lines = [f"{remark.where}: {remark.text}" for remark in told if remark not in blank]
+    names = list(dict.fromkeys(remark.blank for remark in blank))
+    if len(names) > 1:
+        lines.append(f"{blank[0].where}: compose puts a blank for variables that are not set: {', '.join(names)}")
+    else:
+        lines += [f"{remark.where}: {remark.text}" for remark in blank[:1]]
+    return lines
 
 
 def prediction(node: Node) -> list[str]:
