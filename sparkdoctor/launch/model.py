@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 from sparkdoctor.launch.dotenv import blank, read_dotenv
 from sparkdoctor.launch.interpolate import Lookup, TemplateError, Variable, plain, substitute
 from sparkdoctor.launch.merge import as_base, merge_service
-from sparkdoctor.launch.tree import Listing, Node, Piece, Scalar, Table, path_of, want_table, want_text
+from sparkdoctor.launch.tree import Listing, Locator, Node, Piece, Scalar, Table, path_of, want_table, want_text
 from sparkdoctor.launch.types import LaunchError, Remark
 from sparkdoctor.launch.yaml_tree import read_documents
 from sparkdoctor.system import System
@@ -215,36 +214,16 @@ def _interpolated(node: Node, lookup: Lookup) -> Node:
         return replace(node, items=tuple(_interpolated(item, lookup) for item in node.items))
     if not isinstance(node.value, str) or "$" not in node.value:
         return node
-    lines = _Lines(node.pieces)
+    lines = Locator(node)
     try:
         segments, unset = substitute(node.value, lookup)
     except TemplateError as error:
-        raise LaunchError(f"{node.file}:{lines.at(error.offset)}", error.problem) from None
+        raise LaunchError(f"{node.file}:{lines.line(error.offset)}", error.problem) from None
     pieces: list[Piece] = []
     for segment in segments:
         if segment.note:
-            pieces.append(Piece(segment.text, lines.at(segment.offset), segment.note))
+            pieces.append(Piece(segment.text, lines.line(segment.offset), segment.note))
         else:
             pieces += lines.cut(segment.offset, segment.text)
-    remarks = tuple(blank(f"{node.file}:{lines.at(offset)}", name) for name, offset in unset)
+    remarks = tuple(blank(f"{node.file}:{lines.line(offset)}", name) for name, offset in unset)
     return replace(node, value=plain(segments), pieces=tuple(pieces), remarks=(*node.remarks, *remarks))
-
-
-class _Lines:
-    """The line of each character of a scalar's text."""
-
-    def __init__(self, pieces: tuple[Piece, ...]) -> None:
-        self._starts: list[tuple[int, int]] = []
-        at = 0
-        for piece in pieces:
-            self._starts.append((at, piece.line))
-            at += len(piece.text)
-
-    def at(self, offset: int) -> int:
-        return next(line for start, line in reversed(self._starts) if start <= offset)
-
-    def cut(self, offset: int, text: str) -> list[Piece]:
-        """`text`, which stands in the scalar from `offset` on, line by line."""
-        ends = [start for start, _ in self._starts if offset < start < offset + len(text)]
-        cuts = [offset, *ends, offset + len(text)]
-        return [Piece(text[start - offset : end - offset], self.at(start)) for start, end in pairwise(cuts)]

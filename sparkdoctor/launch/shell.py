@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from sparkdoctor.launch.shell_words import MAX_NESTING, Comment, Lexer, Opaque, Operator, ShellError, Word
 
-MAX_TEXT = 1 << 18
+MAX_TEXT = 1 << 16
 """Characters of one command."""
 
 

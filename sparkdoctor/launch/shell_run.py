@@ -86,7 +86,7 @@ class Follower:
         self.state = State(dict(env), exported=set(env))
         self.unwrap = unwrap
         self.best: Started | None = None
-        self.remarks: list[Remark] = []
+        self.remarks: dict[Remark, None] = {}
         self.over = False
         """An `exec` or `exit` that is certain to be reached was reached."""
 
@@ -96,7 +96,7 @@ class Follower:
         if self.best is None or rank > self.best.rank:
             self.best = Started(arguments, rank, state.copy())
         elif arguments[0].text.startswith("-"):
-            self._remark(
+            self.remark(
                 arguments[0].where,
                 f"the server's command ends before this line, so it never gets `{arguments[0].text}`",
             )
@@ -105,7 +105,7 @@ class Follower:
         first = pipeline.commands[0]
         if isinstance(first, Simple) and first.words[0].bare.startswith("-"):
             word = first.words[0]
-            self._remark(
+            self.remark(
                 locate(word.start, word.end),
                 f"the server's command ends before this line, so it never gets `{word.bare}`",
             )
@@ -251,7 +251,7 @@ class Follower:
                 state.export_all = state.export_all or "-a" in rest or "allexport" in rest
                 return True
             case "source" | ".":
-                self._remark(arguments[0].where, f"the command runs {' '.join(rest[:1])} first, which was not read")
+                self.remark(arguments[0].where, f"the command runs {' '.join(rest[:1])} first, which was not read")
                 return None
             case "echo" | "printf" | "sleep" | "cd" | "mkdir" | "cp" | "mv" | "rm" | "ulimit" | "wait" | "trap":
                 return None
@@ -304,7 +304,7 @@ class Follower:
                 elements = state.arrays.get(part.name)
                 if elements is None:
                     if part.name in state.arrays or part.name not in state.values:
-                        self._remark(where, f"`{part.source}` is put together in the shell, and was left out here")
+                        self.remark(where, f"`{part.source}` is put together in the shell, and was left out here")
                 else:
                     done += elements
                 text = text or None  # `"${NAME[@]}"` of an empty array is no argument at all
@@ -351,17 +351,15 @@ class Follower:
         elif counts or not how or how.endswith("?"):
             taken = value
             if not is_set:
-                self._remark(where, f"the command uses ${name}, which nothing here sets")
+                self.remark(where, f"the command uses ${name}, which nothing here sets")
         else:
             taken = self._joined(part.operand, state, where)
             if how.endswith("="):
                 state.set(name, taken, where)
         return (part.source, False) if taken is None else (taken, True)
 
-    def _remark(self, where: str, text: str) -> None:
-        remark = Remark(where, text)
-        if remark not in self.remarks:
-            self.remarks.append(remark)
+    def remark(self, where: str, text: str) -> None:
+        self.remarks[Remark(where, text)] = None
 
 
 def changes(before: Mapping[str, str], state: State) -> dict[str, Fact[str] | None]:

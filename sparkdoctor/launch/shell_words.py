@@ -17,6 +17,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _OPERATOR = re.compile(r";;&|;;|;&|&&|\|\||\|&|[;&|()\n]")
 _REDIRECTION = re.compile(r"[0-9]*(?:<<-|<<<|<<|>>|>\||<>|>&|<&|&>>|&>|>|<)")
+_RUN = re.compile(r"[^\\\"'`$ \t\r\n;&|()<>{}]+")
+_QUOTED_RUN = re.compile(r'[^\\"`${}]+')
+"""Characters that mean nothing by themselves, and that no place looks for between them."""
 _EXPANSION = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<all>\[[@*]\])|(?P<how>:?[-+?=]))?")
 
 
@@ -195,8 +198,10 @@ class Lexer:
         elif char == "$":
             self._dollar(parts, quoted)
         else:
-            _add(parts, char, quoted)
-            self.at += 1
+            run = (_QUOTED_RUN if quoted else _RUN).match(self.text, self.at)
+            text = run[0] if run else char
+            _add(parts, text, quoted)
+            self.at += len(text)
 
     def _double(self, parts: list[Part]) -> None:
         self.at += 1

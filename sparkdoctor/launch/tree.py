@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 from sparkdoctor.launch.scalars import Plain, text_of
@@ -21,6 +23,33 @@ class Piece(NamedTuple):
     line: int
     note: str = ""
     """`NODE_RANK from head.env:1`, empty for what is written in the file itself."""
+
+
+class Locator:
+    """Where the characters of a scalar are written; made once for many questions."""
+
+    def __init__(self, scalar: Scalar) -> None:
+        self._scalar = scalar
+        self._starts = list(accumulate((len(piece.text) for piece in scalar.pieces), initial=0))[:-1]
+
+    def _index(self, offset: int) -> int:
+        return max(0, bisect_right(self._starts, offset) - 1)
+
+    def line(self, offset: int) -> int:
+        """The line of one character."""
+        pieces = self._scalar.pieces
+        return pieces[self._index(offset)].line if pieces else self._scalar.line
+
+    def where(self, start: int, end: int) -> str:
+        """The place of a stretch of text: its first line, and the variables in it."""
+        inside = self._scalar.pieces[self._index(start) : self._index(max(start, end - 1)) + 1]
+        return f"{self._scalar.file}:{self.line(start)}{_notes(inside)}"
+
+    def cut(self, start: int, text: str) -> list[Piece]:
+        """`text`, which stands in the scalar from `start` on, line by line."""
+        end = start + len(text)
+        inner = self._starts[bisect_right(self._starts, start) : bisect_left(self._starts, end)]
+        return [Piece(text[a - start : b - start], self.line(a)) for a, b in pairwise([start, *inner, end])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,24 +84,6 @@ class Scalar(Written):
     def text(self) -> str:
         """The value as Docker Compose writes it into an environment: `true`, `1.5`; null is empty."""
         return text_of(self.value)
-
-    def where_at(self, start: int, end: int) -> str:
-        """Where the characters `start` to `end` of the text are written."""
-        at, inside = 0, []
-        for piece in self.pieces:
-            if at < end and at + len(piece.text) > start:
-                inside.append(piece)
-            at += len(piece.text)
-        return f"{self.file}:{inside[0].line if inside else self.line}{_notes(inside)}"
-
-    def line_at(self, offset: int) -> int:
-        """The line that character `offset` of the text is written on."""
-        at = 0
-        for piece in self.pieces:
-            at += len(piece.text)
-            if offset < at:
-                return piece.line
-        return self.line
 
     def part(self, start: int) -> Scalar:
         """The same scalar from character `start` of its text on; for `NAME=value`."""

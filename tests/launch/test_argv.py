@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from sparkdoctor.fact import Fact
 from sparkdoctor.launch.argv import CommandLine, command_line
-from sparkdoctor.launch.shell import parse
+from sparkdoctor.launch.shell import MAX_TEXT, parse
 from sparkdoctor.launch.shell_words import ShellError
 from sparkdoctor.launch.tree import Listing, Piece, Scalar
 from sparkdoctor.launch.types import LaunchError
+from tests.launch.composing import one
 
 
 def scalar(text: str) -> Scalar:
@@ -231,3 +232,23 @@ def test_nesting_is_bounded() -> None:
     for script in ("{ " * 5000, "${a:-" * 5000, "if " * 5000, "( " * 5000, "$(" * 5000, "A=(" * 5000):
         line = in_shell(script)
         assert "could not be followed" in problems(line)[0]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\\a", "a", "$a", "$x ", "${a:-b}", "'a'", '"$a" ', "a;", "a&&", "A=1;", "[ -f x ]&&a;", "#\n", "case $H in a)b;;esac;",
+     "if a;then b;fi;", "A+=(b);", "a<b ", "<<a\n", "a|", "export A=$H;"],
+)  # fmt: skip
+def test_long_commands_come_to_an_end(unit: str) -> None:
+    script = unit * ((MAX_TEXT - 20) // len(unit)) + "\nvllm serve m"
+    assert len(in_shell(script, a="1").words) < MAX_TEXT
+
+
+def test_a_longer_command_is_not_followed() -> None:
+    assert problems(in_shell("a " * MAX_TEXT)) == ["the shell text could not be followed: longer than 64 KiB"]
+
+
+def test_a_long_command_string_over_many_lines_comes_to_an_end() -> None:
+    spec = one("services:\n  a:\n    image: x\n    command: >\n" + "      a $$b\n" * 30_000)
+    assert len(spec.argv.value) == 60_000
+    assert spec.places[-1] == "/p/compose.yaml:30004"

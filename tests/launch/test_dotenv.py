@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkdoctor.launch.dotenv import read_dotenv
-from sparkdoctor.launch.interpolate import Variable
+from sparkdoctor.launch.interpolate import MAX_TEXT, Variable
 from sparkdoctor.launch.types import LaunchError, Remark
 
 
@@ -200,3 +200,10 @@ def test_no_text_raises_anything_else(text: str) -> None:
     for raw in (False, True):
         with suppress(LaunchError):
             parse(text, raw=raw)
+
+
+def test_a_large_file_is_read_and_a_huge_one_is_not() -> None:
+    found = parse("".join(f"A{n}=$B\n" for n in range(60_000)), {"B": "b"})
+    assert found["A59999"] == Variable("b", "head.env:60000")
+    with pytest.raises(LaunchError, match="larger than 1 MiB"):
+        parse("#" * (MAX_TEXT + 1))
