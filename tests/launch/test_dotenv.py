@@ -166,7 +166,9 @@ def test_every_variable_knows_its_line_and_what_it_replaced() -> None:
 def test_unset_variables_are_remarked_on() -> None:
     remarks = read_dotenv("A=1\nB=$NOWHERE\n", "head.env", lambda name: None, {})
     assert remarks == (
-        Remark("head.env:2", "the variable NOWHERE is not set anywhere; compose puts a blank in its place"),
+        Remark(
+            "head.env:2", "the variable NOWHERE is not set anywhere; compose puts a blank in its place", blank="NOWHERE"
+        ),
     )
 
 

@@ -119,8 +119,8 @@ def test_blank_variables_are_remarked_on_where_they_stand() -> None:
     )
     blank = "is not set anywhere; compose puts a blank in its place"
     assert spec.remarks == (
-        Remark("/p/compose.yaml:5", f"the variable NOWHERE {blank}"),
-        Remark("/p/compose.yaml:11", f"the variable ALSO {blank}"),
+        Remark("/p/compose.yaml:5", f"the variable NOWHERE {blank}", blank="NOWHERE"),
+        Remark("/p/compose.yaml:11", f"the variable ALSO {blank}", blank="ALSO"),
     )
 
 
@@ -148,6 +148,7 @@ def test_a_comment_inside_a_folded_command_is_remarked_on() -> None:
             "/p/compose.yaml:9",
             "the `#` comments out the whole rest of the command, down to line 12 with 2 options from "
             "`--tensor-parallel-size` on, because the lines are folded into one before the shell reads them",
+            lost=("--tensor-parallel-size", "--nnodes"),
         ),
     )
 
