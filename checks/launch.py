@@ -110,8 +110,7 @@ def model_differs(cluster: Cluster) -> Found:
 
 @check("launch-flags-differ", after=(
     "tp-size-wrong", "tp-heads-undivided", "nnodes-differ", "nnodes-with-ray", "moe-backend-unknown",
-    "moe-backend-unfit", "marlin-fp4-with-fp8", "b12x-not-installed", "b12x-dsl-too-old",
-))  # fmt: skip
+    "moe-backend-unfit", "marlin-fp4-with-fp8", "b12x-not-installed", "b12x-dsl-too-old", "command-options-lost"))  # fmt: skip
 def flags_differ(cluster: Cluster) -> Found:
     """The ranks are given different options for what they compute together.
 

@@ -9,7 +9,7 @@ from ._fix import on_node, set_either
 from ._ranks import addresses, all_ranks, of_rank, over_nodes, resolved, shown
 
 
-@check("master-addr-wrong", after=("rank-duplicate", "rank-out-of-range"))
+@check("master-addr-wrong", after=("rank-duplicate", "rank-out-of-range", "command-options-lost"))
 def addr_wrong(node: Node) -> Found:
     """MASTER_ADDR does not lead to the head.
 
@@ -58,7 +58,9 @@ def addr_wrong(node: Node) -> Found:
         yield seen
 
 
-@check("master-addr-differs", after=("master-addr-wrong", "rank-duplicate", "rank-out-of-range"))
+@check(
+    "master-addr-differs", after=("master-addr-wrong", "rank-duplicate", "rank-out-of-range", "command-options-lost")
+)
 def addr_differs(cluster: Cluster) -> Found:
     """The ranks do not look for the head at the same place.
 
@@ -96,7 +98,7 @@ def addr_differs(cluster: Cluster) -> Found:
     yield from seen
 
 
-@check("master-port-differs")
+@check("master-port-differs", after=("command-options-lost",))
 def port_differs(cluster: Cluster) -> Found:
     """The ranks do not use the same master port.
 

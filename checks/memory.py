@@ -83,7 +83,11 @@ def utilization_too_high(node: Node) -> Found:
     )
 
 
-@check("memory-utilization-unset", Severity.WARNING, after=("memory-utilization-too-high", "rank-variables-unused"))
+@check(
+    "memory-utilization-unset",
+    Severity.WARNING,
+    after=("memory-utilization-too-high", "rank-variables-unused", "command-options-lost"),
+)
 def utilization_unset(node: Node) -> Found:
     """--gpu-memory-utilization is not given, on a machine whose GPU has no memory of its own.
 

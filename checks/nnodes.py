@@ -8,7 +8,7 @@ from ._fix import on_node, set_either, set_flag
 from ._ranks import all_ranks, over_nodes, shown
 
 
-@check("nnodes-differ")
+@check("nnodes-differ", after=("command-options-lost",))
 def differ(cluster: Cluster) -> Found:
     """The ranks do not agree on how many machines there are, or there are more of them.
 
@@ -44,7 +44,7 @@ def differ(cluster: Cluster) -> Found:
         )
 
 
-@check("nnodes-with-ray")
+@check("nnodes-with-ray", after=("command-options-lost",))
 def with_ray(node: Node) -> Found:
     """--nnodes is given together with an executor that does not take it.
 

@@ -8,7 +8,7 @@ from sparkdoctor.launch.spread import API_PORT, MASTER_PORT, Spread, spread
 from ._fix import set_either, set_flag
 
 
-@check("port-clash")
+@check("port-clash", after=("command-options-lost",))
 def clash(node: Node) -> Found:
     """The API and the ranks' meeting point are given the same port.
 

@@ -9,7 +9,7 @@ from ._fix import on_node, set_either, set_flag
 from ._ranks import addresses, all_ranks, over_nodes, resolved, shown
 
 
-@check("rank-out-of-range")
+@check("rank-out-of-range", after=("command-options-lost",))
 def out_of_range(node: Node) -> Found:
     """The rank's number does not exist in a launch of this size.
 
@@ -44,7 +44,7 @@ def out_of_range(node: Node) -> Found:
     )
 
 
-@check("rank-duplicate", after=("rank-out-of-range",))
+@check("rank-duplicate", after=("rank-out-of-range", "command-options-lost"))
 def duplicate(cluster: Cluster) -> Found:
     """Two machines have the same rank.
 
@@ -78,7 +78,7 @@ def duplicate(cluster: Cluster) -> Found:
         )
 
 
-@check("rank-headless-wrong", after=("rank-duplicate", "rank-out-of-range"))
+@check("rank-headless-wrong", after=("rank-duplicate", "rank-out-of-range", "command-options-lost"))
 def headless_wrong(node: Node) -> Found:
     """The head has no API server, or a worker has one.
 
@@ -120,7 +120,7 @@ def headless_wrong(node: Node) -> Found:
     )
 
 
-@check("rank-variables-unused", Severity.WARNING, after=("tp-size-wrong",))
+@check("rank-variables-unused", Severity.WARNING, after=("tp-size-wrong", "command-options-lost"))
 def variables_unused(node: Node) -> Found:
     """Variables say which rank this is, and the command does not pass them on.
 

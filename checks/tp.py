@@ -11,7 +11,7 @@ from ._weights import config_of
 SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size", "data-parallel-size")
 
 
-@check("tp-size-wrong", after=("nnodes-differ",))
+@check("tp-size-wrong", after=("nnodes-differ", "command-options-lost"))
 def size_wrong(node: Node) -> Found:
     """The parallel sizes do not fit the GPUs of the launch.
 

@@ -148,9 +148,9 @@ def test_variables_of_the_containers_shell_are_put_in() -> None:
 def test_options_that_a_comment_took_away(tmp_path: Path) -> None:
     """As in a published pair of compose files: a comment inside the folded command, options after it lost."""
     commented = ("        --tensor-parallel-size 2", "        # the pair\n        --tensor-parallel-size 2")
-    found = wrong(pair(tmp_path, edit=commented))
-    assert "rank-variables-unused" in found
-    finding = found["rank-variables-unused"].findings[0]
+    cluster = pair(tmp_path, edit=commented)
+    assert list(wrong(cluster)) == ["command-options-lost"]
+    finding = examine(UNUSED, cluster.nodes[1]).findings[0]
     assert (
         finding.message == "NODE_RANK and MASTER_ADDR are set, and the command has none of the options that take them"
     )

@@ -61,9 +61,8 @@ def test_more_than_one_spark_has() -> None:
 def test_options_that_became_a_comment(tmp_path: Path) -> None:
     """A `#` line inside a folded scalar takes the rest of the command with it."""
     cluster = pair(tmp_path, edit=("        --nnodes 2", "        # two nodes\n        --nnodes 2"))
-    found = failed(*cluster.nodes)
-    assert list(found) == ["tp-size-wrong"]
-    assert "(no --nnodes)" in found["tp-size-wrong"].findings[0].message
+    assert list(failed(*cluster.nodes)) == ["command-options-lost"]
+    assert "(no --nnodes)" in examine(SIZE, cluster.nodes[0]).findings[0].message
 
 
 def test_a_machine_that_was_not_looked_at() -> None:
