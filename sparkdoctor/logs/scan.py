@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import BinaryIO
 
 import msgspec
 
 from sparkdoctor.host import Data
+from sparkdoctor.logs.forked import forked
 from sparkdoctor.logs.match import Hit, Matcher, windows
-from sparkdoctor.logs.read import STDIN, Block, LogError, read_log
+from sparkdoctor.logs.read import STDIN, Block, LogError, Part, divide, read_log
 from sparkdoctor.patterns import WINDOW
 
 KEPT = 100
@@ -20,7 +23,15 @@ KEPT = 100
 ENDING_LINES = 5
 """Lines that are shown of a log which nothing known explains."""
 LOOK_BACK = 5000
-"""Lines at the end of a log among which these are looked for."""
+"""Lines at the end of a log among which these are looked for,"""
+TAIL = 1 << 20
+"""and its bytes."""
+WAITING = 16
+"""Logs whose ends are kept until somebody asks for them."""
+MUCH = 64 << 20
+"""Bytes from which on logs are read in parts, by as many processes as there are processors."""
+PART = 16 << 20
+"""Bytes of a part; not less than TAIL."""
 
 _HARMLESS = re.compile(r"\b(?:INFO|DEBUG|WARNING)\b")
 _ERROR_LIKE = re.compile(
@@ -48,50 +59,145 @@ class Ending(Data, frozen=True, omit_defaults=False):
     lines: tuple[Line, ...]
     error_like: bool
 
+    def moved(self, lines: int) -> Ending:
+        """The same, so many lines further down."""
+        replace = msgspec.structs.replace
+        return replace(self, lines=tuple(replace(line, line=line.line + lines) for line in self.lines))
+
 
 class Logs:
-    """Reads each log once, in order, while its hits are asked for."""
+    """Reads each log once, in order, while its hits are asked for; several parts at a time when there is much to read."""
 
     def __init__(self, paths: Iterable[str], matcher: Matcher, stdin: BinaryIO | None = None) -> None:
         self._paths = list(dict.fromkeys(paths))
         self._matcher = matcher
         self._stdin = stdin
+        self._tails: list[_Tail] = []
         self.problems: list[LogError] = []
         """Logs that could not be read, or not to their end."""
-        self.endings: list[Ending] = []
+
+    @property
+    def endings(self) -> list[Ending]:
         """One for each log of which something could be read."""
+        return [tail.ending() for tail in self._tails]
 
     def hits(self) -> Iterator[Hit]:
         """In the order of the logs; at most KEPT + 1 of one signature in one log.
 
         Raises nothing: a log that cannot be read becomes a problem, and the others are read.
         """
-        for path in self._paths:
-            name = "stdin" if path == STDIN else path
-            last: deque[Block] = deque(maxlen=2)
-            counts: Counter[str] = Counter()
-            others: dict[str, Hit] = {}
-            try:
-                for hit in self._matcher.scan(
-                    _remembered(read_log(path, self._stdin, has_controls=self._matcher.has_controls), last), name
-                ):
-                    counts[hit.signature] += 1
-                    if counts[hit.signature] <= KEPT:
-                        yield hit
-                    else:
-                        others[hit.signature] = hit
-            except LogError as error:
-                self.problems.append(error)
-            for signature, hit in others.items():
-                yield msgspec.structs.replace(hit, count=counts[signature] - KEPT)
-            if last:
-                self.endings.append(_ending(name, last))
+        work = self._shared_out()
+        results = forked(work, lambda one: msgspec.msgpack.encode(self._read_part(*one)))
+        parts = Counter(path for path, _ in work)
+        with closing(results):
+            for path in self._paths:
+                name = "stdin" if path == STDIN else path
+                if parts[path]:
+                    yield from _capped(self._put_together(name, islice(results, parts[path])))
+                else:
+                    tail = _Tail(name)
+                    yield from _capped(self._hits_of(path, name, tail, self.problems))
+                    self._keep(tail)
+
+    def _shared_out(self) -> list[tuple[str, Part | None]]:
+        """What other processes are to read: files, whole or in parts, when there is much to read."""
+        files = [path for path in self._paths if path != STDIN and os.path.isfile(path)]
+        if sum(map(_size, files)) < MUCH:
+            return []
+        return [(path, part) for path in files for part in (divide(path, PART) or (None,))]
+
+    def _hits_of(
+        self, path: str, name: str, tail: _Tail, problems: list[LogError], part: Part | None = None
+    ) -> Iterator[Hit]:
+        blocks = read_log(path, self._stdin, part=part, has_controls=self._matcher.has_controls)
+        try:
+            yield from self._matcher.scan(tail.following(blocks), name)
+        except LogError as error:
+            problems.append(error)
+
+    def _read_part(self, path: str, part: Part | None) -> _PartRead:
+        tail = _Tail(path)
+        problems: list[LogError] = []
+        hits = list(_capped(self._hits_of(path, path, tail, problems, part)))
+        ending = tail.ending() if tail.blocks and (part is None or part.end is None) else None
+        return _PartRead(hits, tail.lines, ending, [(error.path, error.problem) for error in problems])
+
+    def _put_together(self, name: str, results: Iterable[bytes]) -> Iterator[Hit]:
+        before = 0
+        for result in results:
+            read = msgspec.msgpack.decode(result, type=_PartRead)
+            for hit in read.hits:
+                yield msgspec.structs.replace(hit, line=hit.line + before)
+            self.problems += [LogError(*problem) for problem in read.problems]
+            if read.ending is not None:
+                self._tails.append(_Tail(name, read.ending.moved(before)))
+            before += read.lines
+
+    def _keep(self, tail: _Tail) -> None:
+        """Endings are worked out when they are asked for, unless very many logs are kept waiting."""
+        if tail.blocks:
+            self._tails.append(tail)
+            if len(self._tails) % WAITING == 0:
+                for waiting in self._tails:
+                    waiting.ending()
 
 
-def _remembered(blocks: Iterator[Block], last: deque[Block]) -> Iterator[Block]:
-    for block in blocks:
-        last.append(block)
-        yield block
+class _PartRead(msgspec.Struct, array_like=True):
+    """What came of one part of a log; its lines are numbered from 1."""
+
+    hits: list[Hit]
+    lines: int
+    ending: Ending | None
+    problems: list[tuple[str, str]]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:  # gone since
+        return 0
+
+
+def _capped(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """At most KEPT of each signature, then one that stands for its others: the last. What is capped stays as it is."""
+    counts: Counter[str] = Counter()
+    others: dict[str, Hit] = {}
+    for hit in hits:
+        counts[hit.signature] += hit.count
+        if counts[hit.signature] <= KEPT:
+            yield hit
+        else:
+            others[hit.signature] = hit
+    for hit in sorted(others.values(), key=lambda hit: hit.line):
+        yield msgspec.structs.replace(hit, count=counts[hit.signature] - KEPT)
+
+
+class _Tail:
+    """The end of a log, kept while it is read."""
+
+    def __init__(self, name: str, ending: Ending | None = None) -> None:
+        self.name = name
+        self.blocks: deque[Block] = deque()
+        self.lines = 0
+        """Newlines of the whole log, once it has been read."""
+        self._size = 0
+        self._ending = ending
+
+    def following(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        for block in blocks:
+            self.blocks.append(block)
+            self._size += len(block.data)
+            while self._size - len(self.blocks[0].data) >= TAIL:
+                self._size -= len(self.blocks.popleft().data)
+            yield block
+        if self.blocks:
+            self.lines = self.blocks[-1].line_at(len(self.blocks[-1].data)) - 1
+
+    def ending(self) -> Ending:
+        if self._ending is None:
+            self._ending = _ending(self.name, self.blocks)
+            self.blocks.clear()
+        return self._ending
 
 
 def _ending(file: str, blocks: Iterable[Block]) -> Ending:
@@ -108,10 +214,14 @@ def _ending(file: str, blocks: Iterable[Block]) -> Ending:
 
 
 def _backwards(file: str, blocks: Iterable[Block]) -> Iterator[Line]:
-    """Lines that are not blank, the last first."""
+    """Lines that are not blank, the last first, of the last TAIL bytes."""
+    left = TAIL
     for block in reversed(list(blocks)):
         lines = block.data.split(b"\n")
         for offset in range(len(lines) - 1, -1, -1):
+            left -= len(lines[offset]) + 1
+            if left < 0:
+                return
             # A progress bar repaints its line, and the last paint is what a person saw.
             painted = [text for text in windows(lines[offset][-4 * WINDOW :]) if text.strip()]
             if painted:
