@@ -150,12 +150,14 @@ def check(
 @click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node to judge the causes by")
 @click.option("--here", is_flag=True, help="Judge the causes by this machine, whatever it is")
 @launch_options
+@click.option("--summary", is_flag=True, help="Show first how far the launch got and what it chose")
 @click.option("-v", "--verbose", is_flag=True, help="Show also what only follows, with its lines")
 @output_options
 def explain(
     what: tuple[str, ...],
     snapshots: tuple[str, ...],
     here: bool,
+    summary: bool,
     verbose: bool,
     as_json: bool,
     color: Any,
@@ -196,8 +198,14 @@ def explain(
         from sparkdoctor.render.console import make_console, width, write
         from sparkdoctor.render.explain import render_explain
 
-        write(make_console(color, sys.stdout), render_explain(answer, width(), verbose=verbose))
-    sys.exit(answer.code)
+        console = make_console(color, sys.stdout)
+        if summary:
+            from sparkdoctor.render.summary import render_courses
+
+            write(console, render_courses(answer.courses, width()))
+            click.echo()
+        write(console, render_explain(answer, width(), verbose=verbose))
+    sys.exit(explaining.summary_code(answer) if summary else answer.code)
 
 
 @cli.command(short_help="Write a snapshot of this machine")

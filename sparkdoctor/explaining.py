@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sparkdoctor import __version__
-from sparkdoctor.api import Cluster
+from sparkdoctor.api import Cluster, Severity
 from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.errors import BadInput
 from sparkdoctor.host import Data, Host
-from sparkdoctor.logs.match import Matcher
+from sparkdoctor.logs.match import Hit, Matcher
+from sparkdoctor.logs.phases import RDMA_VARIABLES, TCP_IN_PLACE_OF_RDMA, Course, Courses, Stop
 from sparkdoctor.logs.scan import Ending, Logs
 from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
 from sparkdoctor.registry import Trouble, load_registry
@@ -36,6 +38,74 @@ class Answer(Data, frozen=True):
     """Logs that could not be read, or not to their end, one line each."""
     troubles: tuple[Trouble, ...]
     code: Exit
+    courses: tuple[Course, ...] = ()
+    """How far the launch got in each log that says so, and what it chose."""
+    stops: tuple[Stop, ...] = ()
+    """Logs that end where a launch should go on, when nothing says why."""
+
+
+class Case:
+    """All that is known of the logs of one launch; concludes from it as often as it is asked."""
+
+    def __init__(
+        self,
+        snapshots: Sequence[str],
+        *,
+        ask: Ask,
+        system: System,
+        environ: Mapping[str, str],
+        here: bool,
+    ) -> None:
+        """The causes are judged by the snapshots; without any by this machine, if it looks like one that runs the
+        model or `here` says so. Raises BadInput for a snapshot that cannot be used.
+        """
+        nodes = clusters_of([read_snapshot(path) for path in snapshots]) if snapshots else ()
+        self._cluster = nodes[0] if nodes else None
+        self._facts = f"judged by the facts of {', '.join(node.name for node in nodes[0].nodes)}" if nodes else ""
+        self._look: Callable[[], tuple[Cluster | None, str]] = partial(_this_machine, ask, system, environ, here)
+        self.registry = load_registry()
+        self.knowledge = self.registry.knowledge
+        self.matcher = Matcher(self.knowledge.patterns())
+        self.courses = Courses(self.knowledge)
+        self.hits: list[Hit] = []
+        """Of signatures."""
+
+    @property
+    def facts(self) -> str:
+        return self._facts or "no line whose causes a machine's facts could decide"
+
+    def diagnoses(self) -> list[Diagnosis]:
+        """In rank order. Looks at this machine when a line asks for it, once. Raises BadInput, as `look` does."""
+        over_tcp = self.courses.tcp_chosen()
+        asks = any(self.knowledge.signatures[hit.signature].causes for hit in (*self.hits, *over_tcp))
+        if asks and not self._facts:
+            self._cluster, self._facts = self._look()
+        if not (self.courses.ask_for_rdma or _asks_for_rdma(self._cluster)):
+            over_tcp = []
+        known = {hit.file for hit in self.hits if hit.signature == TCP_IN_PLACE_OF_RDMA}
+        over_tcp = [hit for hit in over_tcp if hit.file not in known]
+        return diagnose([*self.hits, *over_tcp], self.knowledge, self.registry.checks.by_name, self._cluster)
+
+    def answer(
+        self, diagnoses: Sequence[Diagnosis], files: tuple[str, ...], endings: Sequence[Ending], unread: Iterable[str]
+    ) -> Answer:
+        """The answer for logs that have been read."""
+        unread = tuple(unread)
+        failed = {ending.file for ending in endings if ending.error_like}
+        errors = any(diagnosis.severity is Severity.ERROR for diagnosis in diagnoses)
+        stops = () if errors else tuple(stop for stop in self.courses.stops() if stop.file not in failed)
+        return Answer(
+            diagnoses=tuple(diagnoses),
+            files=files,
+            endings=tuple(endings),
+            tried=len(self.knowledge.signatures),
+            facts=self.facts,
+            unread=unread,
+            troubles=self.registry.troubles,
+            code=Exit.USAGE if unread else Exit.OK if diagnoses or stops else Exit.FOUND,
+            courses=self.courses.all(),
+            stops=stops,
+        )
 
 
 def explain(
@@ -47,35 +117,22 @@ def explain(
     environ: Mapping[str, str],
     here: bool,
 ) -> Answer:
-    """Explain logs. A path that is a snapshot counts as one of `snapshots`.
-
-    The causes are judged by the snapshots; without any by this machine, if it looks like one
-    that runs the model or `here` says so. Raises BadInput for a snapshot that cannot be used.
-    """
+    """Explain logs. A path that is a snapshot counts as one of `snapshots`. Raises what Case raises."""
     given = [*snapshots, *(path for path in what if is_snapshot_file(path))]
     files = tuple(path for path in what if path not in given)
-    nodes = clusters_of([read_snapshot(path) for path in given]) if given else ()
-    registry = load_registry()
-    logs = Logs(files, Matcher(registry.knowledge.signatures.values()))
-    hits = list(logs.hits())
-    cluster: Cluster | None = None
-    facts = "no line whose causes a machine's facts could decide"
-    if nodes:
-        cluster, facts = nodes[0], f"judged by the facts of {', '.join(node.name for node in nodes[0].nodes)}"
-    elif any(registry.knowledge.signatures[hit.signature].causes for hit in hits):
-        cluster, facts = _this_machine(ask, system, environ, here)
-    found = diagnose(hits, registry.knowledge, registry.checks.by_name, cluster)
-    code = Exit.USAGE if logs.problems else Exit.OK if found else Exit.FOUND
-    return Answer(
-        diagnoses=tuple(found),
-        files=files,
-        endings=tuple(logs.endings),
-        tried=len(registry.knowledge.signatures),
-        facts=facts,
-        unread=tuple(str(problem) for problem in logs.problems),
-        troubles=registry.troubles,
-        code=code,
-    )
+    case = Case(given, ask=ask, system=system, environ=environ, here=here)
+    logs = Logs(files, case.matcher)
+    case.hits += case.courses.without_marks(logs.hits())
+    return case.answer(case.diagnoses(), files, logs.endings, (str(problem) for problem in logs.problems))
+
+
+def _asks_for_rdma(cluster: Cluster | None) -> bool:
+    """Whether a launch that is known sets what only RDMA uses."""
+    for node in cluster.nodes if cluster is not None else ():
+        env = node.launch.env if node.launch is not None else None
+        if env is not None and env.is_known and RDMA_VARIABLES & env.value.keys():
+            return True
+    return False
 
 
 def _this_machine(ask: Ask, system: System, environ: Mapping[str, str], here: bool) -> tuple[Cluster | None, str]:
@@ -111,6 +168,13 @@ def runs_models(host: Host) -> bool:
     )
 
 
+def summary_code(answer: Answer) -> Exit:
+    """The exit code when it was asked how far the launch got: a log that tells it is one about which something is
+    known."""
+    told = any(course.steps for course in answer.courses)
+    return Exit.OK if answer.code is Exit.FOUND and told else answer.code
+
+
 def answer_json(answer: Answer) -> str:
     """`explain --json`: diagnoses in rank order; `unknown` has the endings when nothing known matched."""
     from sparkdoctor.render import json
@@ -125,5 +189,7 @@ def answer_json(answer: Answer) -> str:
         "not_read": list(answer.unread),
         "not_loaded": [{"origin": trouble.origin, "problem": trouble.problem} for trouble in answer.troubles],
         "unknown": [] if answer.diagnoses else answer.endings,
+        "courses": answer.courses,
+        "stops": answer.stops,
     }
     return json.dump(document)

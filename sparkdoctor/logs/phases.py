@@ -18,7 +18,8 @@ STEPS = 200
 """Changes of phase that are kept of one log: the first ones; where it stands is always known."""
 TCP_IN_PLACE_OF_RDMA = "nccl-traffic-over-tcp"
 """The signature that a choice of TCP counts for in a launch that asks for RDMA."""
-_RDMA_VARIABLES = frozenset({"NCCL_IB_HCA", "NCCL_IB_GID_INDEX"})
+RDMA_VARIABLES = frozenset({"NCCL_IB_HCA", "NCCL_IB_GID_INDEX"})
+"""Who sets one of them means to use RDMA."""
 
 
 class Step(Data, frozen=True, omit_defaults=False):
@@ -203,4 +204,4 @@ class Courses:
     @property
     def ask_for_rdma(self) -> bool:
         """Whether any log says that its launch sets what only RDMA uses."""
-        return any(tracker.sets & _RDMA_VARIABLES for tracker in self._trackers.values())
+        return any(tracker.sets & RDMA_VARIABLES for tracker in self._trackers.values())
