@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import enum
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from sparkdoctor.api import Check, Cluster, Fix, Node, Seen, Severity
+from sparkdoctor.groups import Group, grouped, in_time
 from sparkdoctor.host import Data
+from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.scan import Line
 from sparkdoctor.manual import advice
 from sparkdoctor.run import Result, Status, examine
 from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill
 
-EVIDENCE_A_FILE = 3
-EVIDENCE = 12
-"""Lines that are kept as evidence of one signature; the others are counted."""
-TRACEBACK = 200
-"""Lines before its cause at which a consequence may be logged: a traceback tells what it broke before it says why."""
 PEERS = 8
 """Nodes whose logs are asked for by name."""
 
@@ -58,6 +55,8 @@ class Follower(Data, frozen=True, omit_defaults=False):
     title: str
     count: int
     evidence: tuple[Line, ...]
+    last: Line | None = None
+    """The last of all lines, if there are several."""
 
 
 class Missing(Data, frozen=True, omit_defaults=False):
@@ -86,81 +85,44 @@ class Diagnosis(Data, frozen=True, omit_defaults=False):
     """Lines that matched."""
     follows: tuple[Follower, ...]
     refs: tuple[str, ...]
+    last: Line | None = None
+    """The last of all lines that matched, if there are several."""
     missing: Missing | None = None
     """Given with the first diagnosis when none of them is where it began."""
 
 
 def diagnose(
-    hits: Iterable[Hit], knowledge: Knowledge, checks: Mapping[str, Check], cluster: Cluster | None
+    hits: Iterable[Hit],
+    knowledge: Knowledge,
+    checks: Mapping[str, Check],
+    cluster: Cluster | None,
+    chronicle: Chronicle | None = None,
 ) -> list[Diagnosis]:
     """Diagnoses in rank order: the first is where to begin.
 
     `cluster`: the machines whose facts decide between causes, None when there are none at hand.
     Errors stand before warnings and notes; then confirmed causes, open ones, symptoms and
-    consequences; then the order of the logs. A line that an earlier one explains stands under it.
+    consequences; then the order of time, or of the logs if their times cannot be compared. A line
+    that an earlier one explains stands under it. `chronicle`: what all lines tell about times and
+    places; by default what the hits do.
     """
-    groups = _grouped(hits, knowledge.signatures)
+    if chronicle is None:
+        chronicle = Chronicle()
+        hits = list(chronicle.following(hits))
+    groups = in_time(grouped(hits, knowledge.signatures, chronicle), chronicle)
     courts = _Court(knowledge, checks, cluster)
-    causes = {name: courts.judge(group.signature) for name, group in groups.items()}
+    causes = {name: courts.judge(group.signature, group.nodes) for name, group in groups.items()}
     leaders = _leaders(groups)
     ranked = sorted((groups[name] for name in groups if name not in leaders), key=lambda g: _rank(g, causes[g.name]))
     diagnoses = [
         _diagnosis(group, causes[group.name], [groups[name] for name, lead in leaders.items() if lead == group.name])
         for group in ranked
     ]
-    missing = _missing(diagnoses, cluster)
+    missing = _missing(diagnoses, cluster, chronicle)
     return [msgspec.structs.replace(diagnoses[0], missing=missing), *diagnoses[1:]] if missing else diagnoses
 
 
-class _Group:
-    """All hits of one signature: counted, a few kept."""
-
-    def __init__(self, signature: Signature, order: int, first: Hit) -> None:
-        self.signature = signature
-        self.order = order
-        self.count = 0
-        self.captures = first.captures
-        self.first: dict[str, int] = {}
-        self.last: dict[str, int] = {}
-        self.evidence: list[Line] = []
-        self._kept: dict[str, int] = {}
-
-    @property
-    def name(self) -> str:
-        return self.signature.name
-
-    @property
-    def title(self) -> str:
-        return fill(self.signature.title, self.captures)
-
-    def add(self, hit: Hit) -> None:
-        self.count += hit.count
-        self.first.setdefault(hit.file, hit.line)
-        self.last[hit.file] = hit.line
-        kept = self._kept.get(hit.file, 0)
-        if kept < EVIDENCE_A_FILE and len(self.evidence) < EVIDENCE:
-            self._kept[hit.file] = kept + 1
-            self.evidence.append(Line(hit.file, hit.line, hit.text, hit.start, hit.end))
-
-    def may_precede(self, other: _Group) -> bool:
-        """Whether this may be why some line of the other was logged. Different files are not compared by time."""
-        return any(
-            mine != theirs or first <= last + TRACEBACK
-            for mine, first in self.first.items()
-            for theirs, last in other.last.items()
-        )
-
-
-def _grouped(hits: Iterable[Hit], signatures: Mapping[str, Signature]) -> dict[str, _Group]:
-    groups: dict[str, _Group] = {}
-    for hit in hits:
-        if hit.signature not in groups:
-            groups[hit.signature] = _Group(signatures[hit.signature], len(groups), hit)
-        groups[hit.signature].add(hit)
-    return groups
-
-
-def _leaders(groups: Mapping[str, _Group]) -> dict[str, str]:
+def _leaders(groups: Mapping[str, Group]) -> dict[str, str]:
     """Of each signature that another explains, the one under which it stands: itself explained by none."""
     direct: dict[str, str] = {}
     for leader in groups.values():
@@ -196,18 +158,40 @@ class _Court:
         self._cluster = cluster
         self._settled: dict[str, Candidate] = {}
 
-    def judge(self, signature: Signature) -> tuple[Candidate, ...]:
-        """Its causes: confirmed, open, ruled out, each group in the signature's own order."""
+    def judge(self, signature: Signature, writers: Collection[str] = ()) -> tuple[Candidate, ...]:
+        """Its causes: confirmed, open, ruled out, each group in the signature's own order.
+
+        `writers`: the nodes whose logs have its lines.
+        """
         for name in signature.causes:
             if name not in self._settled:
                 check = self._checks.get(name)
                 self._settled[name] = _of_check(check, self._cluster) if check else _of_cause(self._causes[name])
         order = [Verdict.CONFIRMED, Verdict.OPEN, Verdict.RULED_OUT]
-        return tuple(sorted((self._settled[n] for n in signature.causes), key=lambda c: order.index(c.verdict)))
+        settled = [self._of_writers(signature, self._settled[name], writers) for name in signature.causes]
+        return tuple(sorted(settled, key=lambda candidate: order.index(candidate.verdict)))
+
+    def _of_writers(self, signature: Signature, candidate: Candidate, writers: Collection[str]) -> Candidate:
+        """What went wrong where the line was logged is not proven by what is wrong on another node."""
+        check = self._checks.get(candidate.name)
+        if check is None or check.scope is not Node or signature.role is not Role.CAUSE or self._cluster is None:
+            return candidate
+        names = {node.name for node in self._cluster.nodes}
+        known = {next((name for name in names if _same_host(name, writer)), "") for writer in writers}
+        if candidate.verdict is not Verdict.CONFIRMED or not known or "" in known or known & set(candidate.on):
+            return candidate
+        who = ", ".join(sorted(known))
+        message = f"{candidate.message}; but the line is of {who}, for which that proves nothing"
+        decide = f"sparkdoctor check --select {check.name}"
+        return msgspec.structs.replace(candidate, verdict=Verdict.OPEN, message=message, decide=decide)
 
     @property
     def _causes(self) -> Mapping[str, Cause]:
         return self._knowledge.causes
+
+
+def _same_host(one: str, other: str) -> bool:
+    return one.split(".")[0].lower() == other.split(".")[0].lower()
 
 
 def _of_cause(cause: Cause) -> Candidate:
@@ -254,7 +238,7 @@ def _nodes(results: Iterable[Result]) -> tuple[str, ...]:
 _SEVERITY = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 
 
-def _rank(group: _Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
+def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
     confirmed = bool(causes) and causes[0].verdict is Verdict.CONFIRMED
     excluded = bool(causes) and causes[0].verdict is Verdict.RULED_OUT
     role = group.signature.role
@@ -266,7 +250,7 @@ def _rank(group: _Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
     return _SEVERITY.index(group.signature.severity), place, group.order
 
 
-def _diagnosis(group: _Group, causes: tuple[Candidate, ...], followers: Iterable[_Group]) -> Diagnosis:
+def _diagnosis(group: Group, causes: tuple[Candidate, ...], followers: Iterable[Group]) -> Diagnosis:
     signature = group.signature
     first = next((cause for cause in causes if cause.verdict is not Verdict.RULED_OUT), None)
     own = Fix(fill(signature.fix, group.captures).strip()) if signature.fix else None
@@ -282,12 +266,13 @@ def _diagnosis(group: _Group, causes: tuple[Candidate, ...], followers: Iterable
         fix=first.fix if first and confirmed else own or (first.fix if first else None),
         evidence=tuple(group.evidence),
         count=group.count,
-        follows=tuple(Follower(g.name, g.title, g.count, tuple(g.evidence)) for g in followers),
+        last=group.last_line,
+        follows=tuple(Follower(g.name, g.title, g.count, tuple(g.evidence), g.last_line) for g in followers),
         refs=signature.refs,
     )
 
 
-def _missing(diagnoses: Sequence[Diagnosis], cluster: Cluster | None) -> Missing | None:
+def _missing(diagnoses: Sequence[Diagnosis], cluster: Cluster | None, chronicle: Chronicle) -> Missing | None:
     """Said when errors were found and none of them is where it began."""
     errors = [diagnosis for diagnosis in diagnoses if diagnosis.severity is Severity.ERROR]
     began = any(
@@ -297,8 +282,12 @@ def _missing(diagnoses: Sequence[Diagnosis], cluster: Cluster | None) -> Missing
     if began or not errors:
         return None
     only = "only consequences" if all(error.role is Role.CONSEQUENCE for error in errors) else "only symptoms"
+    absent = sorted(set(range(chronicle.ranks)) - chronicle.ranks_seen())[:PEERS]
+    ranks = f"rank{'s' if len(absent) > 1 else ''} {', '.join(map(str, absent))}"
+    lacking = f"; no line of {ranks} of {chronicle.ranks} is among them" if absent else ""
     return Missing(
-        f"these files show {only} ({', '.join(error.name for error in errors)}); what failed first is not in them:"
+        f"these files show {only} ({', '.join(error.name for error in errors)}); what failed first is not in them"
+        f"{lacking}:"
         " get the whole log of every rank, from its start, and the kernel's",
         _commands(cluster),
     )

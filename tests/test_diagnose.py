@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkdoctor.api import Check, Cluster, Severity
-from sparkdoctor.diagnose import EVIDENCE, EVIDENCE_A_FILE, TRACEBACK, Diagnosis, Verdict, diagnose
+from sparkdoctor.diagnose import Diagnosis, Verdict, diagnose
+from sparkdoctor.groups import EVIDENCE, EVIDENCE_A_FILE, LATE, TRACEBACK
+from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
 from sparkdoctor.run import Status
 from sparkdoctor.signatures import Knowledge, Role
@@ -214,6 +216,81 @@ def test_a_symptom_whose_cause_is_confirmed_stands_before_a_cause_with_none_left
     assert names(found) == ["hangs-here", "reg-mr"]
 
 
+# Several logs: the order of time, where the clocks allow it.
+
+
+def timed(name: str, second: int, file: str, node: str, zone: str = "Z") -> Hit:
+    minute, second = divmod(second, 60)
+    text = f"2026-11-24T15:{minute:02}:{second:02}{zone} {node}:1:1 [0] {name}"
+    return Hit(name, file, 1, text, {})
+
+
+def test_the_first_in_time_stands_first_whatever_the_order_of_the_logs() -> None:
+    late, early = timed("no-module", 30, "a.log", "spark-1"), timed("lib-gone", 10, "b.log", "spark-2")
+    known = knowledge(signature("no-module", "no module", fix="x"), signature("lib-gone", "lib gone", fix="x"))
+    for hits in ((late, early), (early, late)):
+        found = judged(*hits, known=known)
+        assert names(found) == ["lib-gone", "no-module"]
+        assert [(line.node, line.time) for line in found[0].evidence] == [("spark-2", "2026-11-24 15:00:10+00:00")]
+
+
+def test_a_consequence_long_before_a_cause_in_another_log_has_another_cause() -> None:
+    cause_, result = timed("no-module", 400, "a.log", "spark-1"), timed("core-failed", 0, "b.log", "spark-2")
+    assert names(judged(cause_, result)) == ["no-module", "core-failed"]
+    in_time = timed("core-failed", 400 - int(LATE), "b.log", "spark-2")
+    assert [one.name for one in judged(cause_, in_time)[0].follows] == ["core-failed"]
+
+
+def test_zones_are_taken_into_account() -> None:
+    cause_ = timed("no-module", 0, "a.log", "spark-1", "+01:00")
+    result = Hit("core-failed", "b.log", 1, "2026-11-24T14:01:00Z core failed", {})
+    assert [one.name for one in judged(cause_, result)[0].follows] == ["core-failed"]
+
+
+def test_clocks_that_do_not_meet_are_not_compared() -> None:
+    cause_ = timed("no-module", 0, "a.log", "spark-1")
+    result = Hit("core-failed", "b.log", 1, "2026-11-24T09:01:00Z core failed", {})
+    chronicle = Chronicle()
+    found = diagnose(list(chronicle.following([result, cause_])), KNOWN, CHECKS, None, chronicle)
+    assert [one.name for one in found[0].follows] == ["core-failed"]
+    assert chronicle.remarks() == ["the times of b.log and a.log lie far apart and are not compared"]
+
+
+def test_parts_of_a_rotated_log_are_one_log() -> None:
+    found = judged(hit("core-failed", 5, "x.log.1"), hit("no-module", 1, "x.log"))
+    assert names(found) == ["no-module", "core-failed"]
+
+
+def test_the_last_line_is_kept_for_repeats() -> None:
+    (found,) = judged(*(timed("no-module", second, "a.log", "spark-1") for second in (1, 2, 9)))
+    assert found.last is not None
+    assert (found.count, found.last.time) == (3, "2026-11-24 15:00:09+00:00")
+    assert judged(hit("no-module"))[0].last is None
+
+
+def test_a_fault_of_another_node_does_not_prove_a_cause() -> None:
+    half = {"memlock-limited": check_with("memlock-limited", {"spark-1": Status.FAILED, "spark-2": Status.PASSED})}
+    for writer, verdict in (
+        ("spark-1", "confirmed"),
+        ("spark-1.local", "confirmed"),
+        ("spark-2", "open"),
+        ("x", "confirmed"),
+    ):
+        (found,) = diagnose([timed("reg-mr", 1, "a.log", writer)], KNOWN, CHECKS | half, healthy_pair())
+        assert verdicts(found)["memlock-limited"] == verdict, writer
+    (found,) = diagnose([timed("reg-mr", 1, "a.log", "spark-2")], KNOWN, CHECKS | half, healthy_pair())
+    message = next(one.message for one in found.causes if one.name == "memlock-limited")
+    assert message.endswith("; but the line is of spark-2, for which that proves nothing")
+
+
+def test_a_rank_without_a_log_is_named() -> None:
+    chronicle = Chronicle()
+    chronicle.add(Hit("some-mark", "a.log", 1, "x", {"rank": "0", "ranks": "2"}))
+    found = diagnose([hit("core-failed")], KNOWN, CHECKS, None, chronicle)
+    assert found[0].missing is not None
+    assert "; no line of rank 1 of 2 is among them:" in found[0].missing.statement
+
+
 # Evidence.
 
 
@@ -281,6 +358,7 @@ def test_the_keys_of_the_json() -> None:
     assert {one["verdict"] for one in document["causes"]} == {"open", "ruled-out"}
     assert document["evidence"] == [
         {"file": "head.log", "line": 1, "text": "text of reg-mr at 1", "start": 0, "end": 0}
+        | {"time": "", "at": None, "node": "", "rank": None, "process": ""}
     ]
     assert set(document["fix"]) == {"do", "edit", "run", "certainty", "cost"}
     assert set(document["causes"][1]["seen"][0]) == {"what", "value", "where", "wanted"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from sparkdoctor.host import Data
 from sparkdoctor.logs.engine import make_scanner
+from sparkdoctor.logs.origin import prefix_of
 from sparkdoctor.logs.read import Block
 from sparkdoctor.logs.scanner import Scanner, Texts
 from sparkdoctor.marks import Pattern
@@ -14,6 +16,12 @@ from sparkdoctor.patterns import WINDOW
 
 STEP = WINDOW // 2
 """Windows over a long line begin this far apart, so a match of up to as many characters is always inside one."""
+TIMED = 100
+"""Hits of one signature in one log for which a time is looked for in the lines before."""
+LOOK_BACK = 200
+"""How many of these."""
+BEGINNING = 200
+"""Bytes of such a line that are kept."""
 CAPTURE = 200
 """Characters of a captured text that are kept."""
 
@@ -33,6 +41,8 @@ class Hit(Data, frozen=True):
     """Where in `text` the expression matched."""
     count: int = 1
     """Lines that it stands for: more than this one when there were too many to keep."""
+    near: str = ""
+    """If the line gives no time: the beginning of the last line before it, of not too many, that does."""
 
 
 class Matcher:
@@ -53,6 +63,7 @@ class Matcher:
     def scan(self, blocks: Iterable[Block], file: str) -> Iterator[Hit]:
         """Hits in the order of the log, each signature once a line. Raises what reading the blocks raises."""
         last, on_last = 0, set[int]()  # the pieces of an overlong line have some text in common
+        timed: Counter[int] = Counter()
         for block in blocks:
             for start, line, which in self._scanner.scan(block.data):
                 for index in which:
@@ -65,13 +76,29 @@ class Matcher:
                     if index not in on_last:
                         on_last.add(index)
                         kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
-                        yield Hit(self._names[index], file, number, found.string, kept, *found.span())
+                        timed[index] += 1
+                        near = _near(block.data, start, found.string) if timed[index] <= TIMED else ""
+                        yield Hit(self._names[index], file, number, found.string, kept, *found.span(), near=near)
 
     def _confirm(self, index: int, line: bytes) -> re.Match[str] | None:
         pattern = self._compiled.get(index)
         if pattern is None:
             pattern = self._compiled[index] = re.compile(self._expressions[index])
         return next(filter(None, map(pattern.search, windows(line))), None)
+
+
+def _near(data: bytes, start: int, text: str) -> str:
+    if prefix_of(text).stamps:
+        return ""
+    for _ in range(LOOK_BACK):
+        end = start - 1
+        if end < 0:
+            break
+        start = data.rfind(b"\n", 0, end) + 1
+        before = data[start : min(end, start + BEGINNING)].decode(errors="replace")
+        if before and prefix_of(before).stamps:
+            return before
+    return ""
 
 
 def windows(line: bytes) -> Iterator[str]:

@@ -50,6 +50,13 @@ class Line(Data, frozen=True, omit_defaults=False):
     start: int = 0
     end: int = 0
     """Where in `text` the signature matched; both 0 when none did."""
+    time: str = ""
+    """When it was logged, by the log's own clock, with its zone if that is known."""
+    at: float | None = None
+    """The same in seconds since 1970, UTC, on one scale for all logs; None when that cannot be told."""
+    node: str = ""
+    rank: int | None = None
+    process: str = ""
 
 
 class Ending(Data, frozen=True, omit_defaults=False):
@@ -72,7 +79,7 @@ class Logs:
         self._paths = list(dict.fromkeys(paths))
         self._matcher = matcher
         self._stdin = stdin
-        self._tails: list[_Tail] = []
+        self._tails: list[Tail] = []
         self.problems: list[LogError] = []
         """Logs that could not be read, or not to their end."""
 
@@ -95,7 +102,7 @@ class Logs:
                 if parts[path]:
                     yield from _capped(self._put_together(name, islice(results, parts[path])))
                 else:
-                    tail = _Tail(name)
+                    tail = Tail(name)
                     yield from _capped(self._hits_of(path, name, tail, self.problems))
                     self._keep(tail)
 
@@ -107,7 +114,7 @@ class Logs:
         return [(path, part) for path in files for part in (divide(path, PART) or (None,))]
 
     def _hits_of(
-        self, path: str, name: str, tail: _Tail, problems: list[LogError], part: Part | None = None
+        self, path: str, name: str, tail: Tail, problems: list[LogError], part: Part | None = None
     ) -> Iterator[Hit]:
         blocks = read_log(path, self._stdin, part=part, has_controls=self._matcher.has_controls)
         try:
@@ -116,7 +123,7 @@ class Logs:
             problems.append(error)
 
     def _read_part(self, path: str, part: Part | None) -> _PartRead:
-        tail = _Tail(path)
+        tail = Tail(path)
         problems: list[LogError] = []
         hits = list(_capped(self._hits_of(path, path, tail, problems, part)))
         ending = tail.ending() if tail.blocks and (part is None or part.end is None) else None
@@ -130,10 +137,10 @@ class Logs:
                 yield msgspec.structs.replace(hit, line=hit.line + before)
             self.problems += [LogError(*problem) for problem in read.problems]
             if read.ending is not None:
-                self._tails.append(_Tail(name, read.ending.moved(before)))
+                self._tails.append(Tail(name, read.ending.moved(before)))
             before += read.lines
 
-    def _keep(self, tail: _Tail) -> None:
+    def _keep(self, tail: Tail) -> None:
         """Endings are worked out when they are asked for, unless very many logs are kept waiting."""
         if tail.blocks:
             self._tails.append(tail)
@@ -172,7 +179,7 @@ def _capped(hits: Iterable[Hit]) -> Iterator[Hit]:
         yield msgspec.structs.replace(hit, count=counts[hit.signature] - KEPT)
 
 
-class _Tail:
+class Tail:
     """The end of a log, kept while it is read."""
 
     def __init__(self, name: str, ending: Ending | None = None) -> None:
