@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 
+# Read when the module is: the tests themselves get an empty cache, and what is built here must outlast them.
+BASE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparkdoctor-lab"
+
+
 def folder() -> Path:
     """Where built things are kept: $XDG_CACHE_HOME/sparkdoctor-lab."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sparkdoctor-lab"
+    return BASE
 
 
 def digest(inputs: Any) -> str:
