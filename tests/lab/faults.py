@@ -249,7 +249,7 @@ FAULTS = (
         common=IMPATIENT,
         inject="nft add table inet fw; nft 'add chain inet fw in { type filter hook input priority 0; }';"
         " nft add rule inet fw in udp dport 4791 drop",
-        signature="nccl-retry-exceeded",
+        signature="nccl-ib-retries-exceeded",
         undo="nft flush ruleset",
     ),
     Fault(
@@ -260,7 +260,7 @@ FAULTS = (
         common={**IMPATIENT, "NCCL_SOCKET_IFNAME": "enP7s7"},
         inject="nft add table netdev f; nft 'add chain netdev f in { type filter hook ingress device enp1s0f0np0"
         " priority 0; }'; nft add rule netdev f in meta length gt 1500 drop",
-        signature="nccl-retry-exceeded",
+        signature="nccl-ib-retries-exceeded",
         undo="nft flush ruleset",
     ),
     Fault(

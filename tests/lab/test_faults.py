@@ -89,7 +89,9 @@ def test_fault(pair: Pair, keep: Path, fault: Fault) -> None:
     _undo(pair, fault, launch)
     launch.write(pair)
     _assert_works(launch.run(pair, contained=fault.contained))
-    assert problems(judge(collect(pair, keep, _shell(fault, launch)))) == []
+    fixed = keep / "fixed"
+    fixed.mkdir(exist_ok=True)
+    assert problems(judge(collect(pair, fixed, _shell(fault, launch)))) == []
 
 
 def _break(pair: Pair, fault: Fault) -> Launch:
