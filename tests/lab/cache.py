@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 # Read when the module is: the tests themselves get an empty cache, and what is built here must outlast them.
 BASE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparkdoctor-lab"
 
