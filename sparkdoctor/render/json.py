@@ -10,8 +10,8 @@ import msgspec
 from sparkdoctor import __version__
 from sparkdoctor.api import CannotTell, Finding, Fix, Node, Seen
 from sparkdoctor.nccl import Chosen, describe
+from sparkdoctor.plugins import Trouble
 from sparkdoctor.predict import predict
-from sparkdoctor.registry import Trouble
 from sparkdoctor.run import Exit, Result
 
 CHECK_SCHEMA = "sparkdoctor.check/1"

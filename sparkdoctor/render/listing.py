@@ -8,7 +8,8 @@ from typing import Literal
 from rich.text import Text
 
 from sparkdoctor.host import Data
-from sparkdoctor.registry import Registry, Trouble
+from sparkdoctor.plugins import Trouble
+from sparkdoctor.registry import Registry
 from sparkdoctor.render.clean import printable
 
 SCHEMA = "sparkdoctor.list/1"
