@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,17 @@ from sparkdoctor.api import Cluster, Severity
 from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.errors import BadInput
 from sparkdoctor.host import Data, Host
+from sparkdoctor.logs.chronicle import Chronicle, written_times
 from sparkdoctor.logs.match import Hit, Matcher
 from sparkdoctor.logs.phases import RDMA_VARIABLES, TCP_IN_PLACE_OF_RDMA, Course, Courses, Stop
 from sparkdoctor.logs.scan import Ending, Logs
+from sparkdoctor.logs.sources import expand
 from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
-from sparkdoctor.registry import Trouble, load_registry
+from sparkdoctor.plugins import Trouble
+from sparkdoctor.registry import load_registry
 from sparkdoctor.run import Exit
 from sparkdoctor.system import System
+from sparkdoctor.timeline import Moment, timeline
 
 SCHEMA = "sparkdoctor.explain/1"
 
@@ -42,6 +46,22 @@ class Answer(Data, frozen=True):
     """How far the launch got in each log that says so, and what it chose."""
     stops: tuple[Stop, ...] = ()
     """Logs that end where a launch should go on, when nothing says why."""
+    moments: tuple[Moment, ...] = ()
+    """The decisive lines in the order of time."""
+    clocks: tuple[str, ...] = ()
+    """What was assumed, or found out, about the clocks of the logs."""
+
+    @property
+    def unexplained(self) -> tuple[Ending, ...]:
+        """The endings that are worth a look: all when nothing known matched; when what failed first is not among the
+        diagnoses, those of logs without a line of them: the quiet rank may be the sick one."""
+        if not any(diagnosis.severity is Severity.ERROR for diagnosis in self.diagnoses):
+            return tuple(ending for ending in self.endings if ending.error_like or not self.diagnoses)
+        if self.diagnoses[0].missing is None:
+            return ()
+        loud = {line.file for one in self.diagnoses for line in one.evidence}
+        loud |= {line.file for one in self.diagnoses for follower in one.follows for line in follower.evidence}
+        return tuple(ending for ending in self.endings if ending.error_like and ending.file not in loud)
 
 
 class Case:
@@ -67,8 +87,13 @@ class Case:
         self.knowledge = self.registry.knowledge
         self.matcher = Matcher(self.knowledge.patterns())
         self.courses = Courses(self.knowledge)
+        self.chronicle = Chronicle()
         self.hits: list[Hit] = []
         """Of signatures."""
+
+    def take(self, hits: Iterable[Hit]) -> Iterator[Hit]:
+        """The hits of signatures; what the others tell about time, place and progress is kept."""
+        return self.courses.without_marks(self.chronicle.following(hits))
 
     @property
     def facts(self) -> str:
@@ -84,7 +109,8 @@ class Case:
             over_tcp = []
         known = {hit.file for hit in self.hits if hit.signature == TCP_IN_PLACE_OF_RDMA}
         over_tcp = [hit for hit in over_tcp if hit.file not in known]
-        return diagnose([*self.hits, *over_tcp], self.knowledge, self.registry.checks.by_name, self._cluster)
+        hits = [*self.hits, *over_tcp]
+        return diagnose(hits, self.knowledge, self.registry.checks.by_name, self._cluster, self.chronicle)
 
     def answer(
         self, diagnoses: Sequence[Diagnosis], files: tuple[str, ...], endings: Sequence[Ending], unread: Iterable[str]
@@ -105,6 +131,8 @@ class Case:
             code=Exit.USAGE if unread else Exit.OK if diagnoses or stops else Exit.FOUND,
             courses=self.courses.all(),
             stops=stops,
+            moments=timeline(diagnoses),
+            clocks=tuple(self.chronicle.remarks()) if diagnoses else (),
         )
 
 
@@ -119,11 +147,18 @@ def explain(
 ) -> Answer:
     """Explain logs. A path that is a snapshot counts as one of `snapshots`. Raises what Case raises."""
     given = [*snapshots, *(path for path in what if is_snapshot_file(path))]
-    files = tuple(path for path in what if path not in given)
+    paths, problems = expand(path for path in what if path not in given)
+    files = tuple(paths)
     case = Case(given, ask=ask, system=system, environ=environ, here=here)
+    case.chronicle.date(written_times(files))
     logs = Logs(files, case.matcher)
-    case.hits += case.courses.without_marks(logs.hits())
-    return case.answer(case.diagnoses(), files, logs.endings, (str(problem) for problem in logs.problems))
+    case.hits += case.take(logs.hits())
+    endings = logs.endings
+    for ending in endings:
+        for line in ending.lines:
+            case.chronicle.add_line(line.file, line.text)
+    unread = [str(problem) for problem in (*problems, *logs.problems)]
+    return case.answer(case.diagnoses(), files, endings, unread)
 
 
 def _asks_for_rdma(cluster: Cluster | None) -> bool:
@@ -176,10 +211,14 @@ def summary_code(answer: Answer) -> Exit:
 
 
 def answer_json(answer: Answer) -> str:
-    """`explain --json`: diagnoses in rank order; `unknown` has the endings when nothing known matched."""
     from sparkdoctor.render import json
 
-    document: dict[str, Any] = {
+    return json.dump(answer_document(answer))
+
+
+def answer_document(answer: Answer) -> dict[str, Any]:
+    """`explain --json`: diagnoses in rank order; `unknown` has the endings that nothing known explains."""
+    return {
         "schema": SCHEMA,
         "version": __version__,
         "exit": int(answer.code),
@@ -188,8 +227,9 @@ def answer_json(answer: Answer) -> str:
         "tried": answer.tried,
         "not_read": list(answer.unread),
         "not_loaded": [{"origin": trouble.origin, "problem": trouble.problem} for trouble in answer.troubles],
-        "unknown": [] if answer.diagnoses else answer.endings,
+        "unknown": answer.unexplained,
+        "timeline": answer.moments,
+        "clocks": list(answer.clocks),
         "courses": answer.courses,
         "stops": answer.stops,
     }
-    return json.dump(document)

@@ -68,21 +68,24 @@ class _Notes:
         self.nodes: Counter[str] = Counter()
         self.ranks: set[int] = set()
         self.shared: dict[tuple[str, ...], list[Stamp]] = {}
-        self.written: float | None = None
 
 
 class Chronicle:
     """Collects what the lines of all logs tell about time and place; asked when they have been read."""
 
-    def __init__(self, written: Mapping[str, float] | None = None) -> None:
-        """`written`: when a file was last written, seconds since 1970; for the year of stamps without one."""
+    def __init__(self) -> None:
         self._notes: dict[str, _Notes] = {}
-        self._written = dict(written or {})
+        self._written: dict[str, float] = {}
         self._clocks: dict[str, Clock] | None = None
         self._spans: dict[str, tuple[float, float]] = {}
         self.offsets: tuple[Offset, ...] = ()
         self.ranks = 0
         """How many there are, 0 when no line tells."""
+
+    def date(self, written: Mapping[str, float]) -> None:
+        """When files were last written, in seconds since 1970; for the year of stamps without one."""
+        self._written.update(written)
+        self._clocks = None
 
     def following(self, hits: Iterable[Hit]) -> Iterator[Hit]:
         """The same hits, noted."""

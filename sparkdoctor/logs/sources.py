@@ -71,7 +71,7 @@ def in_order(paths: Iterable[str]) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
-    found = sorted(islice(_walk(folder), FILES + 1))
+    found = sorted(path.removeprefix("./") for path in islice(_walk(folder), FILES + 1))
     if not found:
         raise LogError(folder, "is a folder without a file that is named like a log (*.log, *.out, *.err, *.txt)")
     if len(found) > FILES:

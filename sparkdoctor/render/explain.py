@@ -15,6 +15,7 @@ from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
 from sparkdoctor.render.summary import render_stop
 from sparkdoctor.render.text import FIX_WORD, STYLE, evidence
+from sparkdoctor.render.timeline import whereabouts
 from sparkdoctor.signatures import Role
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iter
         for diagnosis in diagnoses
     ]
     told = {stop.file for stop in answer.stops} | {course.file for course in answer.courses if course.arrived}
-    endings = [ending for ending in answer.endings if ending.error_like or not (diagnoses or ending.file in told)]
-    if endings and not errors:
+    endings = [ending for ending in answer.unexplained if ending.error_like or ending.file not in told]
+    if endings:
         parts.append(_unknown(endings, answer.tried, width))
     parts += [render_stop(stop, width) for stop in answer.stops]
     if not parts and answer.courses:
@@ -55,6 +56,11 @@ def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iter
         yield from part
 
 
+def render_diagnosis(diagnosis: Diagnosis, width: int, *, verbose: bool = False) -> Iterator[Text]:
+    """One diagnosis by itself."""
+    return _diagnosis(diagnosis, width, verbose, brief=False)
+
+
 def _nothing_wrong(courses: Sequence[Course], width: int) -> Iterator[Text]:
     names = ", ".join(f"{course.file} ({course.phase})" for course in courses)
     yield from (Text(printable(line)) for line in prose(f"nothing that is known went wrong in {names}", "", width))
@@ -64,7 +70,7 @@ def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> 
     error = diagnosis.severity is Severity.ERROR
     word = diagnosis.role.value if error else diagnosis.severity.value
     yield _head(word, STYLE[diagnosis.severity], diagnosis.name, diagnosis.title)
-    yield from _evidence(diagnosis.evidence, diagnosis.count, width, verbose)
+    yield from _evidence(diagnosis.evidence, diagnosis.count, diagnosis.last, width, verbose)
     if brief:
         return
     yield from _labelled("why", "", diagnosis.why, width)
@@ -83,14 +89,18 @@ def _head(word: str, style: str, name: str, title: str) -> Text:
     return Text.assemble((f"{word}[{printable(name)}]", style), (f" {printable(title)}", "bold"))
 
 
-def _evidence(lines: Sequence[Line], count: int, width: int, verbose: bool) -> Iterator[Text]:
+def _evidence(lines: Sequence[Line], count: int, last: Line | None, width: int, verbose: bool) -> Iterator[Text]:
     """The first line of each file, or all that were kept."""
     firsts = list({line.file: line for line in reversed(lines)}.values())[::-1]
     shown = list(lines) if verbose else firsts[:FILES]
     for line in shown:
-        last = line is shown[-1]
-        more = f" and {count - len(shown)} more" if last and count > len(shown) else ""
-        yield Text.assemble("  ", ("-->", "blue"), f" {printable(line.file)}:{line.line}{more}")
+        more = ""
+        if line is shown[-1] and count > len(shown):
+            more = f" and {count - len(shown)} more"
+            more += f", the last at {printable(last.time)}" if last is not None and last.time else ""
+        said = ", ".join(filter(None, (whereabouts(line), printable(line.time))))
+        place = f" ({said})" if said else ""
+        yield Text.assemble("  ", ("-->", "blue"), f" {printable(line.file)}:{line.line}", (place, "dim"), more)
         yield Text(f"   | {_cut(line, max(20, width - 5))}")
 
 
@@ -163,7 +173,7 @@ def _follows(followers: Sequence[Follower], width: int, verbose: bool) -> Iterat
     if verbose:
         for follower in followers:
             yield _head("follows", "cyan", follower.name, follower.title)
-            yield from _evidence(follower.evidence, follower.count, width, verbose)
+            yield from _evidence(follower.evidence, follower.count, follower.last, width, verbose)
         return
     count = sum(follower.count for follower in followers)
     files = len({line.file for follower in followers for line in follower.evidence})
