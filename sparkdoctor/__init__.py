@@ -8,7 +8,7 @@ As a library (nothing here prints; sparkdoctor.library has the whole of it)::
     answer = sparkdoctor.explain(["head.log", "worker.log"])
 """
 
-from pathlib import Path as _Path
+import os.path as _path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ __all__ = ["Exit", "Result", "Status", "__version__", "check", "exit_code", "exp
 __version__ = "0.1.0"
 
 # In a wheel checks/ and knowledge/ lie inside this package; in a checkout they lie beside it.
-_here = _Path(__file__).resolve().parent
-if not (_here / "checks").is_dir() and (_here.parent / "pyproject.toml").is_file():
-    __path__.append(str(_here.parent))
+_here = _path.dirname(_path.realpath(__file__))
+_parent = _path.dirname(_here)
+if not _path.isdir(_path.join(_here, "checks")) and _path.isfile(_path.join(_parent, "pyproject.toml")):
+    __path__.append(_parent)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ is wrong. It raises nothing itself: the first unreadable fact ends it as `unknow
 from __future__ import annotations
 
 import enum
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, get_type_hints
@@ -176,6 +175,8 @@ def check(
     def decorate(function: Callable[..., Iterable[Finding | Seen]]) -> Check:
         if not NAME.fullmatch(name):
             raise TypeError(f"check {name!r}: the name must be lower-case words joined by hyphens")
+        import inspect  # a sizeable import, which knowing a check by name does without
+
         docs = inspect.getdoc(function)
         if not docs:
             raise TypeError(f"check {name}: no docstring; it is the check's manual")

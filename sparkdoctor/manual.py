@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -32,6 +31,8 @@ def manual(name: str, checks: Mapping[str, Check], knowledge: Knowledge) -> str:
     if name in knowledge.causes:
         return "\n".join(_cause(knowledge.causes[name], knowledge.signatures.values())) + "\n"
     known = [*checks, *knowledge.signatures, *knowledge.causes]
+    import difflib  # as in sparkdoctor.nearest; here names that are further away are worth a hint
+
     raise NoSuchName(name, tuple(difflib.get_close_matches(name, known, n=4, cutoff=0.4)))
 
 

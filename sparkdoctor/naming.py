@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 
+from sparkdoctor.api import NAME
 from sparkdoctor.errors import BadInput
-from sparkdoctor.manual import NoSuchName, manual
-from sparkdoctor.registry import load_registry
 
 SCHEMA = "sparkdoctor.manual/1"
 
@@ -17,12 +16,15 @@ def manual_of(word: str) -> str | None:
     A name is tried first; `./word` is always a path. Raises BadInput for a bare word that is
     neither a name nor an existing path.
     """
-    if word == "-" or "/" in word:
+    if not NAME.fullmatch(word) and (word == "-" or "/" in word or "." in word or os.path.exists(word)):
         return None
+    from sparkdoctor.manual import NoSuchName, manual
+    from sparkdoctor.registry import load_registry
+
     registry = load_registry()
     try:
         return manual(word, registry.checks.by_name, registry.knowledge)
     except NoSuchName as error:
-        if Path(word).exists() or "." in word:
+        if os.path.exists(word):
             return None
         raise BadInput(f"{error}, and there is no file {word}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import traceback
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -67,6 +66,8 @@ def examine(check: Check, target: Node | Cluster) -> Result:
     except CannotTell as why:
         return result(Status.UNKNOWN, str(why))
     except Exception as bug:  # noqa: BLE001 - a stranger's code: its crash is shown, the run goes on
+        import traceback  # takes as long to import as all checks take to run
+
         return result(Status.CRASHED, f"{type(bug).__name__}: {bug}", traceback.format_exc())
     if not seen and not findings:
         return result(Status.CRASHED, "the check yielded nothing, so it cannot say what it saw")

@@ -10,11 +10,9 @@ ever meets a log. To judge files of your own::
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
 import sys
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +21,7 @@ import msgspec
 from sparkdoctor.api import NAME, Certainty, Severity
 from sparkdoctor.host import Data
 from sparkdoctor.marks import Mark, Pattern, Phase
+from sparkdoctor.nearest import nearest
 from sparkdoctor.patterns import captures, refusal
 
 FILE_SIZE = 1 << 20
@@ -218,6 +217,8 @@ def entries(text: str, origin: str) -> Iterator[Entry | KnowledgeError]:
     if len(text) > FILE_SIZE:
         yield KnowledgeError(origin, f"has {len(text)} characters, {FILE_SIZE} are allowed")
         return
+    import tomllib  # not needed for knowledge that was judged in an earlier run
+
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -338,7 +339,7 @@ def _where(text: str, origin: str, kind: str, name: Any, number: int) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = nearest(name, known, 1)
     return f"`{name}`; the nearest is `{near[0]}`" if near else f"`{name}`"
 
 
