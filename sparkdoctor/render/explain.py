@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from sparkdoctor.api import Fix, Seen, Severity
 from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Verdict
 from sparkdoctor.logs.phases import Course
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
+from sparkdoctor.render.styled import Text
 from sparkdoctor.render.summary import render_stop
 from sparkdoctor.render.text import FIX_WORD, STYLE, evidence
 from sparkdoctor.render.timeline import whereabouts

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from rich.text import Text
-
 from sparkdoctor.host import Data
 from sparkdoctor.plugins import Trouble
 from sparkdoctor.registry import Registry
 from sparkdoctor.render.clean import printable
+from sparkdoctor.render.styled import Text
 
 SCHEMA = "sparkdoctor.list/1"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.text import Text
-
 from sparkdoctor.logs.phases import Course, Stop, Told
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
+from sparkdoctor.render.styled import Text
 
 LABEL = 10
 """Columns of the labels."""

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
-from rich.text import Text
 
 from sparkdoctor.api import CannotTell, Certainty, Finding, Fix, Node, Seen, Severity
 from sparkdoctor.launch.types import Remark
 from sparkdoctor.nccl import describe
 from sparkdoctor.predict import predict
 from sparkdoctor.render.clean import printable
+from sparkdoctor.render.styled import Text
 from sparkdoctor.run import Result, Status
 
 STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}

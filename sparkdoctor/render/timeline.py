@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.text import Text
-
 from sparkdoctor.logs.scan import Line
 from sparkdoctor.render.clean import printable
 from sparkdoctor.render.console import prose
+from sparkdoctor.render.styled import Text
 from sparkdoctor.timeline import Moment
 
 

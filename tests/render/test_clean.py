@@ -8,10 +8,10 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.text import Text
 
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import make_console, prose, write
+from sparkdoctor.render.styled import Text
 
 
 @given(st.text())
