@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster, Severity
@@ -14,13 +15,14 @@ from sparkdoctor.host import Data, Host
 from sparkdoctor.logs.chronicle import Chronicle, written_times
 from sparkdoctor.logs.match import Hit, Matcher
 from sparkdoctor.logs.phases import RDMA_VARIABLES, TCP_IN_PLACE_OF_RDMA, Course, Courses, Stop
+from sparkdoctor.logs.read import LogError
 from sparkdoctor.logs.scan import Ending, Logs
 from sparkdoctor.logs.sources import expand
 from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
 from sparkdoctor.plugins import Trouble
 from sparkdoctor.registry import load_registry
 from sparkdoctor.run import Exit
-from sparkdoctor.system import System
+from sparkdoctor.system import DoorClosed, System
 from sparkdoctor.timeline import Moment, timeline
 
 SCHEMA = "sparkdoctor.explain/1"
@@ -144,15 +146,35 @@ def explain(
     system: System,
     environ: Mapping[str, str],
     here: bool,
+    units: Sequence[str] = (),
+    since: float | None = None,
 ) -> Answer:
-    """Explain logs. A path that is a snapshot counts as one of `snapshots`. Raises what Case raises."""
+    """Explain logs: files, and what the containers that `ask` names and these systemd units have logged.
+
+    A path that is a snapshot counts as one of `snapshots`. `since`: seconds since 1970; what is known to have been
+    logged before does not count. Raises what Case raises.
+    """
     given = [*snapshots, *(path for path in what if is_snapshot_file(path))]
     paths, problems = expand(path for path in what if path not in given)
     files = tuple(paths)
     case = Case(given, ask=ask, system=system, environ=environ, here=here)
     case.chronicle.date(written_times(files))
-    logs = Logs(files, case.matcher)
-    case.hits += case.take(logs.hits())
+    with ExitStack() as opened:
+        streams: dict[str, BinaryIO] = {}
+        sources: list[tuple[Literal["container", "unit"], str]] = [
+            *(("container", name) for name in ask.containers),
+            *(("unit", name) for name in units),
+        ]
+        for kind, name in sources:
+            try:
+                streams[f"{kind}:{name}"] = opened.enter_context(closing(system.log(kind, name, since)))
+            except DoorClosed as error:
+                problems.append(LogError(f"{kind}:{name}", str(error)))
+        files = (*files, *streams)
+        logs = Logs(paths, case.matcher, streams=streams)
+        case.hits += case.take(logs.hits())
+    if since is not None:
+        case.hits = [hit for hit in case.hits if (at := case.chronicle.place(hit).at) is None or at >= since]
     endings = logs.endings
     for ending in endings:
         for line in ending.lines:

@@ -17,7 +17,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
 
@@ -140,6 +140,13 @@ class System(ABC):
         """sysconf(3), by its Python name (`SC_PAGESIZE`)."""
         return self.ask("sysconf", name).map(int)
 
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
+        """What a container or a unit has logged, to be read once. `since`: seconds since 1970.
+
+        Raises DoorClosed at once, and OSError while it is read.
+        """
+        raise DoorClosed(f"the log of a {kind} can only be read on its machine")
+
     def _json(self, door: Door, subject: str) -> Fact[Any]:
         return self.ask(door, subject).map(json.loads)
 
@@ -201,6 +208,13 @@ class Live(System):
                 return processes.ask()
             case "sysconf":
                 return str(os.sysconf(subject))
+
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
+        if self._root:
+            raise DoorClosed(f"not asked: only files under {self._root} are looked at")
+        from sparkdoctor.doors import docker, journal
+
+        return cast(BinaryIO, docker.log(name, since) if kind == "container" else journal.log(name, since))
 
 
 class Recorded(System):

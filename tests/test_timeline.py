@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import pytest
 from inline_snapshot import snapshot
 
 from sparkdoctor import explaining
 from sparkdoctor.explaining import Answer
+from sparkdoctor.logs.times import parse_since
 from sparkdoctor.look import Ask
 from sparkdoctor.render.console import make_console, write
 from sparkdoctor.render.explain import render_explain
 from sparkdoctor.render.timeline import render_timeline
-from sparkdoctor.system import Recorded
+from sparkdoctor.snapshot import Snapshot, to_json
+from sparkdoctor.system import DoorClosed, Recorded
+from sparkdoctor.testing import healthy_host, healthy_spec
 
 # The worker's clock is half a minute behind; the lines are those of NCCL 2.30 and vLLM 0.32.
 HEAD = """\
@@ -89,3 +93,36 @@ def test_without_times(logs: Path) -> None:
     assert timeline(given).startswith("timeline: no line has a time\n?  ")
     (logs / "worker.log").write_text("nothing\n")
     assert timeline(answer("logs")) == "no known line, so no moments to tell\n"
+
+
+class WithLogs(Recorded):
+    """A recording has no logs of containers; this one has one of each."""
+
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
+        if name == "gone":
+            raise DoorClosed("No such container: gone", absent=True)
+        return io.BytesIO((f"2026-11-23T15:14:29Z {kind}\n" + WORKER).encode())
+
+
+def test_containers_and_units_are_read_beside_files(logs: Path) -> None:
+    (logs / "node.json").write_text(to_json(Snapshot(healthy_host(), (healthy_spec(),))))
+    given = explaining.explain(
+        (str(logs / "head.log"),), (str(logs / "node.json"),), ask=Ask(containers=("vllm", "gone")), system=WithLogs(""),
+        environ={}, here=False, units=("vllm.service",),
+    )  # fmt: skip
+    assert given.files[1:] == ("container:vllm", "unit:vllm.service")
+    assert {line.file for line in given.diagnoses[0].evidence} == {"container:vllm", "unit:vllm.service"}
+    assert given.unread == ("container:gone: No such container: gone",)
+
+
+def test_since_leaves_out_what_was_before(logs: Path) -> None:
+    def names(since: str) -> list[str]:
+        given = explaining.explain(
+            ("logs",), (), ask=Ask(machine_only=True), system=Recorded(""), environ={}, here=False,
+            since=parse_since(since, 0.0),
+        )  # fmt: skip
+        return [diagnosis.name for diagnosis in given.diagnoses]
+
+    assert names("2026-11-23 15:00:00") == ["nccl-reg-mr-enomem"]
+    assert names("2026-11-23 15:14:59.500") == ["nccl-unhandled-system-error"]
+    assert names("2026-11-23 16:00:00") == []

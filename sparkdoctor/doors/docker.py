@@ -1,6 +1,6 @@
 """The Docker engine on this machine, asked over its socket, never told to change anything.
 
-Questions: `version`, `info`, `containers`, `container ID`, `image REF`. Answers are the Engine
+`log` gives what a container has printed. Questions of `ask`: `version`, `info`, `containers`, `container ID`, `image REF`. Answers are the Engine
 API's own JSON, less all fields that no fact needs and with secrets removed.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -31,6 +31,52 @@ def ask(question: str) -> str:
     path = _socket()
     _knock(path)
     return json.dumps(_answer(path, question))
+
+
+def log(container: str, since: float | None) -> ContainerLog:
+    """What a container has printed so far, with the engine's times. `since`: seconds since 1970. Raises DoorClosed."""
+    path = _socket()
+    _knock(path)
+    import docker
+    import requests
+    from docker.errors import APIError, DockerException, NotFound
+
+    try:
+        with closing(docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version=OLDEST)) as oldest:
+            version = oldest.version(api_version=False)["ApiVersion"]
+        client = docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version=version)
+        more = {} if since is None else {"since": int(since)}
+        chunks = client.logs(container, stdout=True, stderr=True, timestamps=True, stream=True, follow=False, **more)
+    except NotFound as error:
+        raise DoorClosed(str(error.explanation or error), absent=True) from None
+    except APIError as error:
+        raise DoorClosed(str(error.explanation or error)) from None
+    except (DockerException, requests.RequestException) as error:
+        raise DoorClosed(f"{path}: {error}") from None
+    return ContainerLog(client, chunks)
+
+
+class ContainerLog:
+    """A container's log, to be read like a file. `read` raises OSError."""
+
+    def __init__(self, client: Any, chunks: Iterator[bytes]) -> None:
+        self._client = client
+        self._chunks = chunks
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        import requests
+        import urllib3
+
+        try:
+            self._left = self._left or next(self._chunks, b"")
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise OSError(0, f"the Docker engine: {error}") from error
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def _knock(path: str) -> None:

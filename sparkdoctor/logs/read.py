@@ -113,7 +113,8 @@ def read_log(
 ) -> Iterator[Block]:
     """The blocks of one log, or of one part of it; `-` is standard input. Raises LogError, at once or on the way.
 
-    The lines of a part are numbered from 1. `has_controls` may be a faster one; it may say yes where there are none.
+    `stdin`: what to read, and to leave open, in place of a file or of this process's standard input. The lines of a
+    part are numbered from 1. `has_controls` may be a faster one; it may say yes where there are none.
     """
     try:
         with closing(_open(path, stdin)) as file:
@@ -179,7 +180,7 @@ def _up_to(file: IO[bytes], end: int) -> Read:
 
 
 def _open(path: str, stdin: BinaryIO | None) -> IO[bytes]:
-    if path == STDIN:
+    if path == STDIN or stdin is not None:
         source = stdin or (sys.stdin.buffer if sys.stdin is not None else None)
         if source is None:
             raise LogError(path, "there is no standard input")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from typing import BinaryIO
@@ -75,8 +75,16 @@ class Ending(Data, frozen=True, omit_defaults=False):
 class Logs:
     """Reads each log once, in order, while its hits are asked for; several parts at a time when there is much to read."""
 
-    def __init__(self, paths: Iterable[str], matcher: Matcher, stdin: BinaryIO | None = None) -> None:
-        self._paths = list(dict.fromkeys(paths))
+    def __init__(
+        self,
+        paths: Iterable[str],
+        matcher: Matcher,
+        stdin: BinaryIO | None = None,
+        streams: Mapping[str, BinaryIO] | None = None,
+    ) -> None:
+        """`streams`: logs that are no files, by the name under which they are told of; they are read after the files."""
+        self._streams = dict(streams or {})
+        self._paths = list(dict.fromkeys([*paths, *self._streams]))
         self._matcher = matcher
         self._stdin = stdin
         self._tails: list[Tail] = []
@@ -116,7 +124,12 @@ class Logs:
     def _hits_of(
         self, path: str, name: str, tail: Tail, problems: list[LogError], part: Part | None = None
     ) -> Iterator[Hit]:
-        blocks = read_log(path, self._stdin, part=part, has_controls=self._matcher.has_controls)
+        blocks = read_log(
+            path,
+            self._streams.get(path, self._stdin if path == STDIN else None),
+            part=part,
+            has_controls=self._matcher.has_controls,
+        )
         try:
             yield from self._matcher.scan(tail.following(blocks), name)
         except LogError as error:

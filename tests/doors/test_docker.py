@@ -220,3 +220,24 @@ def test_the_socket_of_a_rootless_docker(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with engine(tmp_path, ANSWERS):
         assert json.loads(door.ask("version"))["Version"] == "28.5.1"
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    """As the engine tells stdout (1) from stderr (2) in one response (Engine API, "Stream format")."""
+    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+
+
+def test_the_log_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [b"2026-11-24T15:24:41.1Z first\n", b"2026-11-24T15:24:42.1Z second\n"]
+    answers = {
+        "/version": (200, VERSION),
+        "/containers/vllm/json": (200, {**CONTAINER, "Config": {"Tty": False}}),
+        "/containers/vllm/logs": (200, frame(1, lines[0]) + frame(2, lines[1])),
+    }
+    with engine(tmp_path, answers) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        log = door.log("vllm", 1795533881.0)
+        assert b"".join(iter(lambda: log.read(7), b"")) == b"".join(lines)
+        log.close()
+        with pytest.raises(DoorClosed, match="No such thing"):
+            door.log("nowhere", None)
