@@ -146,9 +146,12 @@ def check(
 
 
 @cli.command(short_help="Say what a log, a check or a signature means")
-@click.argument("what", nargs=-1, required=True, metavar="LOG...|NAME")
+@click.argument("what", nargs=-1, metavar="[LOG...|NAME]")
 @click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node to judge the causes by")
 @click.option("--here", is_flag=True, help="Judge the causes by this machine, whatever it is")
+@click.option("--unit", "units", multiple=True, metavar="NAME", help="Read also the journal of a systemd unit")
+@click.option("--since", metavar="TIME", help="Leave out what was logged before: 30m, 2h, 2026-11-24T15:00:00+01:00")
+@click.option("--timeline", is_flag=True, help="Show also the decisive lines of all logs in the order of time")
 @launch_options
 @click.option("--summary", is_flag=True, help="Show first how far the launch got and what it chose")
 @click.option("-v", "--verbose", is_flag=True, help="Show also what only follows, with its lines")
@@ -157,6 +160,9 @@ def explain(
     what: tuple[str, ...],
     snapshots: tuple[str, ...],
     here: bool,
+    units: tuple[str, ...],
+    since: str | None,
+    timeline: bool,
     summary: bool,
     verbose: bool,
     as_json: bool,
@@ -167,6 +173,7 @@ def explain(
 ) -> None:
     """Read logs of a launch that failed, one or several ranks', and name the cause; `-` is standard input.
 
+    A folder stands for all logs in and below it. What --container has printed is read as well.
     Given the name of a check, a signature or a cause, print its manual. A name is tried
     before a path: write ./NAME for a file of that name.
     """
@@ -181,6 +188,8 @@ def explain(
     with _answering(as_json, "sparkdoctor.explain/1"):
         from sparkdoctor import explaining
 
+        if not (what or units or named["containers"]):
+            raise click.UsageError("name a log, a folder of logs, --container or --unit")
         answer = explaining.explain(
             what,
             snapshots,
@@ -188,6 +197,8 @@ def explain(
             system=_system(root, machine),
             environ=_environ(machine),
             here=here or machine is not None,
+            units=units,
+            since=_since(since),
         )
     _tell_troubles(answer.troubles)
     for problem in answer.unread:
@@ -203,6 +214,11 @@ def explain(
             from sparkdoctor.render.summary import render_courses
 
             write(console, render_courses(answer.courses, width()))
+            click.echo()
+        if timeline:
+            from sparkdoctor.render.timeline import render_timeline
+
+            write(console, render_timeline(answer.moments, answer.clocks, width()))
             click.echo()
         write(console, render_explain(answer, width(), verbose=verbose))
     sys.exit(explaining.summary_code(answer) if summary else answer.code)
@@ -341,6 +357,21 @@ def _selected(checks: dict[str, Any], select: tuple[str, ...], ignore: tuple[str
 
 def _named(name: str, wanted: tuple[str, ...]) -> bool:
     return name in wanted or name.split("-", 1)[0] in wanted
+
+
+def _since(text: str | None) -> float | None:
+    """Seconds since 1970."""
+    if text is None:
+        return None
+    from time import time
+
+    from sparkdoctor.errors import BadInput
+    from sparkdoctor.logs.times import parse_since
+
+    at = parse_since(text, time())
+    if at is None:
+        raise BadInput(f"--since {text} is neither a duration (90s, 30m, 2h, 1d) nor a date and time (2026-11-24T15:00:00Z)")
+    return at
 
 
 def _write(path: str, text: str) -> None:
