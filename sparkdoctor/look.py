@@ -16,6 +16,7 @@ from sparkdoctor.api import Cluster, Node
 from sparkdoctor.errors import BadInput
 from sparkdoctor.fact import CannotTell, Fact
 from sparkdoctor.facts import Wanted, gather
+from sparkdoctor.facts.gather import PATIENCE
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch import seen
 from sparkdoctor.launch.cache import wanted_cache
@@ -96,8 +97,17 @@ def gather_here(system: System, specs: Sequence[Spec], prefixes: Sequence[str]) 
         if seconds > SLOW:
             slow.append(f"the {probe} probe took {seconds:.1f} s")
 
-    host = gather(system, wanted, done=done)
+    host = gather(system, wanted, done=done, patience=_patience())
     return host, tuple(slow)
+
+
+def _patience() -> float:
+    """Seconds for a probe to answer: SPARKDOCTOR_PATIENCE, for machines slower than any Spark. Raises BadInput."""
+    text = os.environ.get("SPARKDOCTOR_PATIENCE") or str(PATIENCE)
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"SPARKDOCTOR_PATIENCE is {text!r}, which is no number of seconds") from None
 
 
 def read_snapshot(path: str) -> Snapshot:

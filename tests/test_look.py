@@ -118,3 +118,11 @@ def test_the_override_file_of_a_folder_is_taken_with_its_compose_file(place: Pat
     assert launch is not None
     assert launch.spec.shm_size is not None
     assert launch.spec.shm_size.where == "compose.override.yaml:1"
+
+
+def test_patience_is_a_number_of_seconds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARKDOCTOR_PATIENCE", "300")
+    assert nodes(look(Ask(targets=("head.env",)), machine("spark-1"), {})) == [("spark-1", True, HEAD)]
+    monkeypatch.setenv("SPARKDOCTOR_PATIENCE", "long")
+    with pytest.raises(BadInput, match="SPARKDOCTOR_PATIENCE is 'long'"):
+        look(Ask(targets=("head.env",)), machine("spark-1"), {})

@@ -19,7 +19,7 @@ def collect(pair: Pair, folder: Path, shell: tuple[User, Mapping[str, str]] | No
     """A snapshot of each node with its launch, in `folder`: the compose file, or what a user's shell would start."""
 
     def one(guest: Guest) -> str:
-        command, user = f"sparkdoctor collect -f {COMPOSE} -o -", "root"
+        command, user = f"SPARKDOCTOR_PATIENCE=300 sparkdoctor collect -f {COMPOSE} -o -", "root"
         if shell is not None:
             user, env = shell
             words = [f"{name}={value}" for name, value in env.items()]
