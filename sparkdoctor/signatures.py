@@ -22,10 +22,12 @@ from sparkdoctor.api import NAME, Certainty, Severity
 from sparkdoctor.host import Data
 from sparkdoctor.marks import Mark, Pattern, Phase
 from sparkdoctor.nearest import nearest
-from sparkdoctor.patterns import captures, refusal
+from sparkdoctor.patterns import captures, plain_text, refusal
 
 FILE_SIZE = 1 << 20
 """Characters that a knowledge file may have."""
+TEXTS = 5000
+"""Texts to search logs for that a knowledge file may ask for; an alternative is one of its own."""
 SAMPLE_LENGTH = 2000
 """Characters that a sample may have."""
 
@@ -221,10 +223,11 @@ def entries(text: str, origin: str) -> Iterator[Entry | KnowledgeError]:
 
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is the one; a number of 5000 digits the other
         yield KnowledgeError(origin, f"is not TOML: {error}")
         return
     taken: set[tuple[bool, str]] = set()
+    texts = 0
     for kind, listed in tables.items():
         type_ = _KINDS.get(kind)
         if type_ is None or not isinstance(listed, list):
@@ -242,6 +245,10 @@ def entries(text: str, origin: str) -> Iterator[Entry | KnowledgeError]:
                 if key in taken:
                     raise ValueError("the name is given twice in this file")
                 taken.add(key)
+                texts += len(plain_text(entry.match)) if isinstance(entry, Signature | Mark) else 0
+                if texts > TEXTS:
+                    yield KnowledgeError(where, f"brings the file to {texts} texts to search for, {TEXTS} are allowed")
+                    return
                 yield entry
             except ValueError as error:  # msgspec.ValidationError is one
                 yield KnowledgeError(where, str(error))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sparkdoctor.api import Certainty, Severity
 from sparkdoctor.signatures import (
     FILE_SIZE,
+    TEXTS,
     Knowledge,
     KnowledgeError,
     Maturity,
@@ -227,6 +228,7 @@ def test_parts_become_one() -> None:
         ("[signature]\nname = 'x'\n", "has `signature` where only"),
         ("signature = [1]\n", "has a signature that is not a table"),
         ("a = " + "[" * 100_000, "is not TOML: "),
+        ("a = " + "1" * 5000, "is not TOML: "),
         ("#" * (FILE_SIZE + 1), f"has {FILE_SIZE + 1} characters, {FILE_SIZE} are allowed"),
     ],
 )
@@ -239,6 +241,21 @@ def test_one_bad_entry_does_not_lose_the_others() -> None:
     assert [type(entry).__name__ for entry in found] == ["Signature", "Cause"]
     found = list(entries(ENTRY.replace('role = "cause"', 'role = "x"'), "k.toml"))
     assert [type(entry).__name__ for entry in found] == ["KnowledgeError", "Cause"]
+
+
+def test_a_file_that_asks_for_too_much() -> None:
+    words = [f"{'ab'[number % 2]}{number:05}" for number in range(TEXTS + 1)]  # nothing in common
+    text = "".join(
+        f'[[signature]]\nname = "acme-number-{at}"\nmatch = "{"|".join(words[at : at + 40])}"\nmatches = ["{words[at]}"]\n'
+        'title = "x"\nrole = "cause"\nwhy = "x"\nfix = "x"\nrefs = ["https://x"]\nignores = ["word"]\n'
+        for at in range(0, len(words), 40)
+    )
+    *good, last = entries(text, "k.toml")
+    assert isinstance(last, KnowledgeError)
+    assert last.where.endswith(f": signature acme-number-{TEXTS}")
+    assert last.problem == f"brings the file to {TEXTS + 1} texts to search for, {TEXTS} are allowed"
+    assert len(good) == TEXTS / 40
+    assert not [entry for entry in good if isinstance(entry, KnowledgeError)]
 
 
 @given(st.text())

@@ -21,8 +21,10 @@ from sparkdoctor.logs.scanner import Candidate, Texts
 
 WINDOW = 8
 """Bytes of a text that are searched for: Hyperscan's literal matcher looks at no more at once."""
-LAYOUT = b"1"
+LAYOUT = b"2"
 """Changed with the meaning of what is kept between runs."""
+SHARED = 64
+"""Texts that one window stands for."""
 PROBES = 3
 
 # One byte decides: control characters other than tab, newline and carriage return, and 0xc2, with which
@@ -38,8 +40,8 @@ class _Kept(msgspec.Struct, array_like=True):
     """What is kept between runs: the databases, and the texts behind each number that the first reports."""
 
     windows: list[bytes]
-    texts: list[list[tuple[int, bytes, int]]]
-    """For each window the texts that have it: whose it is, the text, the bytes from its beginning to the window's end."""
+    texts: list[list[tuple[bytes, int, list[int]]]]
+    """For each window the texts that have it: the text, the bytes from its beginning to the window's end, whose it is."""
     database: bytes
     controls: bytes
 
@@ -91,8 +93,9 @@ class NativeScanner:
         return sorted(
             (at, index)
             for end, window in found
-            for index, text, before in texts[window]
+            for text, before, indexes in texts[window]
             if (at := end - before) >= 0 and data.startswith(text, at)
+            for index in indexes
         )
 
     def has_controls(self, data: bytes) -> bool:
@@ -120,13 +123,15 @@ class NativeScanner:
         return database
 
     def _compile(self, texts: Texts) -> _Kept:
-        alternatives = [  # a line contains no text with a newline in it
-            (index, text.encode()) for index, several in enumerate(texts) for text in several if "\n" not in text
-        ]
-        chosen = choose_windows([text for _, text in alternatives], [line.encode() for line in texts.ordinary()])
-        shared: dict[bytes, list[tuple[int, bytes, int]]] = {}
-        for (index, text), window in zip(alternatives, chosen, strict=True):
-            shared.setdefault(window, []).append((index, text, text.index(window) + len(window)))
+        indexes: dict[bytes, list[int]] = {}
+        for index, several in enumerate(texts):
+            for text in several:
+                if "\n" not in text:  # else it is in no line
+                    indexes.setdefault(text.encode(), []).append(index)
+        chosen = choose_windows(list(indexes), [line.encode() for line in texts.ordinary()])
+        shared: dict[bytes, list[tuple[bytes, int, list[int]]]] = {}
+        for (plain, whose), window in zip(indexes.items(), chosen, strict=True):
+            shared.setdefault(window, []).append((plain, plain.index(window) + len(window), whose))
         if not shared:  # Hyperscan makes no database of nothing
             shared[b"\n" * WINDOW] = []
         windows = sorted(shared)
@@ -165,7 +170,9 @@ def _by_line(data: bytes, found: Iterable[tuple[int, int]]) -> Iterator[tuple[in
 def choose_windows(texts: Sequence[bytes], ordinary: Sequence[bytes]) -> list[bytes]:
     """Of each text the WINDOW bytes that occur in the fewest ordinary lines and have the rarest pairs of bytes.
 
-    They decide how often Hyperscan stops to look, and whether the text is in a line at all is not up to them.
+    They decide how often Hyperscan stops to look, and whether the text is in a line at all is not up to them. The
+    fewer there are the better, but where one occurs all its texts are compared: at most SHARED, if they can be told
+    apart at all.
     """
     wanted = {window for text in texts for window in _windows(text)}
     lines: Counter[bytes] = Counter()
@@ -181,7 +188,15 @@ def choose_windows(texts: Sequence[bytes], ordinary: Sequence[bytes]) -> list[by
         weight = sum(weights.get(window[at : at + 2], unseen) for at in range(len(window) - 1))
         return lines[window], weight, window
 
-    return [min(_windows(text), key=commonness) for text in texts]
+    chosen: list[bytes] = []
+    users: Counter[bytes] = Counter()
+    for text in texts:
+        windows = _windows(text)
+        free = [window for window in windows if users[window] < SHARED]
+        best = min(free, key=commonness) if free else min(windows, key=users.__getitem__)
+        users[best] += 1
+        chosen.append(best)
+    return chosen
 
 
 def _windows(text: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ import io
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sparkdoctor.errors import BadInput
 from sparkdoctor.logs import native
 from sparkdoctor.logs.engine import VARIABLE, make_scanner
 from sparkdoctor.logs.match import Hit, Matcher
-from sparkdoctor.logs.native import NativeScanner, Unusable, choose_windows
+from sparkdoctor.logs.native import SHARED, NativeScanner, Unusable, choose_windows
 from sparkdoctor.logs.read import READ, has_controls, read_log
 from sparkdoctor.logs.scanner import Candidate, Texts
 from sparkdoctor.logs.template import TemplateScanner
@@ -111,6 +112,15 @@ def test_windows_are_taken_where_ordinary_lines_differ() -> None:
     assert all(window in text for window, text in zip(chosen, texts, strict=True))
     assert not any(chosen[0] in line for line in ordinary)
     assert chosen[2] == b"six"
+
+
+def test_a_window_is_not_shared_by_all() -> None:
+    chance = random.Random(1)
+    texts = [b"aaaaaaaaaa" + "".join(chance.choices("ab", k=20)).encode() for _ in range(5000)]
+    users = Counter(choose_windows(texts, [b"nothing of the kind"]))
+    assert max(users.values()) <= SHARED
+    users = Counter(choose_windows([b"aaaaaaaaaa", b"bbbbbbbbb"] * 100, []))
+    assert users == {b"aaaaaaaa": 100, b"bbbbbbbb": 100}
 
 
 def test_the_choice_is_the_same_each_time() -> None:
