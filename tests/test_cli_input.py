@@ -166,4 +166,18 @@ def test_a_launch_that_lies_here_by_chance_does_not_keep_logs_from_being_explain
     done = run("explain", "good.log", "--here")
     assert (done.returncode, done.stderr) == (0, "")
     assert "without a launch (compose.yaml:6: required variable MASTER_ADDR" in " ".join(done.stdout.split())
-    assert "head-node IP" in one_line(run("explain", "good.log", "-f", "compose.yaml"))
+    assert "head-node IP" in one_line(run("explain", "good.log", "--file", "compose.yaml"))
+
+
+def test_a_folder_since_when_and_the_timeline(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text(f"[2026-11-24 15:24:41] {GOOD}")
+    done = run("explain", "logs", "--timeline", "--since", "2026-11-24T15:00:00Z")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "timeline, from 2026-11-24 15:24:41\n+0.000 s  spark-1  logs/a.log:1  cause[nccl-reg-mr-enomem]"
+    )
+    assert run("explain", "logs", "--since", "2026-11-24T16:00:00Z").returncode == 1
+    assert "--since never" in one_line(run("explain", "logs", "--since", "never"))
+    assert "name a log" in run("explain").stderr
+    assert "unit:a b: 'a b' is no name of a unit" in one_line(run("explain", "--unit", "a b"))
