@@ -23,7 +23,9 @@ def collect(pair: Pair, folder: Path, shell: tuple[User, Mapping[str, str]] | No
         if shell is not None:
             user, env = shell
             words = [f"{name}={value}" for name, value in env.items()]
-            command = shlex.join(["env", "SPARKDOCTOR_PATIENCE=300", *words, "sparkdoctor", "collect", "--shell", "-o", "-"])
+            command = shlex.join(
+                ["env", "SPARKDOCTOR_PATIENCE=300", *words, "sparkdoctor", "collect", "--shell", "-o", "-"]
+            )
         path = folder / f"{guest.name}.json"
         path.write_text(guest.run(f"PATH=$PATH:/usr/local/bin {command}", user).stdout)  # type: ignore[arg-type]
         return str(path)
