@@ -60,7 +60,7 @@ no launch to judge here; name one: -f COMPOSE, --container NAME, --pid PID, --sh
 
 could not look: memory-held-by-cache on workstation: NVML: libnvidia-ml.so.1 is not installed, so there is no NVIDIA driver here
 
-no problems found, but 1 check could not look; 1 passed, 61 skipped.
+no problems found, but 1 check could not look; 1 passed, 62 skipped.
 """)
 
 
@@ -129,7 +129,7 @@ def test_facts_of_the_nodes_confirm_and_rule_out_causes(run: Run, tmp_path: Path
     assert run("sparkdoctor explain memlock.log --from spark-1.json --from spark-2.json") == snapshot("""\
 [exit 0]
 cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
-  --> memlock.log:11
+  --> memlock.log:11 (spark-2, 2026-11-23 15:14:29)
    | …_ibv_reg_mr_iova2) NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory
    why: ibv_reg_mr_iova2 hands a buffer to the NIC, and the kernel has to pin every page of it. It
         answered ENOMEM. Three things make the same line: the process may lock only so much memory
