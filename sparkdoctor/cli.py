@@ -14,7 +14,7 @@ from sparkdoctor import __version__
 
 if TYPE_CHECKING:
     from sparkdoctor.look import Ask
-    from sparkdoctor.registry import Trouble
+    from sparkdoctor.plugins import Trouble
 
 EPILOG = """\b
 Examples:
