@@ -370,7 +370,9 @@ def _since(text: str | None) -> float | None:
 
     at = parse_since(text, time())
     if at is None:
-        raise BadInput(f"--since {text} is neither a duration (90s, 30m, 2h, 1d) nor a date and time (2026-11-24T15:00:00Z)")
+        raise BadInput(
+            f"--since {text} is neither a duration (90s, 30m, 2h, 1d) nor a date and time (2026-11-24T15:00:00Z)"
+        )
     return at
 
 
