@@ -6,15 +6,26 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from sparkdoctor import __version__
+from sparkdoctor.cli_options import (
+    HANG_AFTER,
+    SUMMARY,
+    launch_options,
+    launch_options_beside_follow,
+    output_options,
+    selection_options,
+)
 
 if TYPE_CHECKING:
+    from sparkdoctor.api import Check
+    from sparkdoctor.checking import Done
     from sparkdoctor.look import Ask
     from sparkdoctor.plugins import Trouble
+    from sparkdoctor.system import System
 
 EPILOG = """\b
 Examples:
@@ -22,7 +33,9 @@ Examples:
   sparkdoctor check -f compose.yaml head.env worker.env
   sparkdoctor collect -o spark-1.json                then, anywhere:
   sparkdoctor check --from spark-1.json spark-2.json
+  sparkdoctor run -- docker compose up               check, start, explain while it runs
   sparkdoctor explain head.log worker.log
+  docker logs -f vllm 2>&1 | sparkdoctor explain -f -
   sparkdoctor explain memlock-limited
 
 \b
@@ -32,8 +45,6 @@ Exit codes:
   2  the input could not be used, or sparkdoctor or a check crashed
   3  nothing found, but something that counts could not be looked at
 """
-
-Command = Callable[..., Any]
 
 
 @click.group(
@@ -49,51 +60,11 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _commas(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
-
-
-def output_options(command: Command) -> Command:
-    command = click.option(
-        "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the text"
-    )(command)
-    return click.option("--json", "as_json", is_flag=True, help="Answer as one JSON document")(command)
-
-
-def launch_options(command: Command) -> Command:
-    """What to look at; the same words in every command."""
-    for option in reversed(
-        [
-            click.option(
-                "-f", "--file", "files", multiple=True, metavar="COMPOSE", help="Compose file; several are merged"
-            ),
-            click.option(
-                "--env-file", "env_files", multiple=True, metavar="FILE", help="File for ${X} in place of .env"
-            ),
-            click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Compose profile to switch on"),
-            click.option("--service", "services", multiple=True, metavar="NAME", help="Service that serves the model"),
-            click.option("--container", "containers", multiple=True, metavar="NAME", help="Running container"),
-            click.option("--pid", "pids", multiple=True, type=int, help="Running server process"),
-            click.option("--shell", is_flag=True, help="What this shell would start"),
-            click.option(
-                "--python", "prefixes", multiple=True, metavar="FOLDER", help="Python environment to look into"
-            ),
-            click.option("--root", default="/", hidden=True, help="Folder in place of / (for images and chroots)"),
-            click.option("--machine", metavar="FILE", hidden=True, help="Recorded machine in place of this one"),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command(short_help="Say what will go wrong with a launch")
 @click.argument("targets", nargs=-1, metavar="[RANK|SNAPSHOT]...")
 @click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node, written by collect")
 @launch_options
-@click.option("--select", multiple=True, metavar="NAME,...", callback=_commas, help="Only these checks or families")
-@click.option("--ignore", multiple=True, metavar="NAME,...", callback=_commas, help="Not these checks or families")
-@click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), default="error", help="Severity that fails")
-@click.option("--allow-unknown", is_flag=True, help="Exit 0 although something could not be looked at")
+@selection_options
 @click.option("-v", "--verbose", is_flag=True, help="Show every check with what it saw")
 @output_options
 def check(
@@ -115,34 +86,17 @@ def check(
     RANK is a folder with a compose file, a compose file, or an .env file for the compose file
     of --file: one for each rank. SNAPSHOT is a file that `sparkdoctor collect` wrote.
     """
-    from sparkdoctor.api import Severity
-    from sparkdoctor.look import look
-    from sparkdoctor.registry import load_checks
-    from sparkdoctor.run import exit_code, run_checks
-
     with _answering(as_json, "sparkdoctor.check/1"):
-        found = load_checks()
-        chosen = _selected(found.by_name, select, ignore)
-        seen = look(_ask((*snapshots, *targets), **named), _system(root, machine), _environ(machine))
-        results = [result for cluster in seen.clusters for result in run_checks(chosen, cluster)]
-        nodes = [node for cluster in seen.clusters for node in cluster.nodes]
-        blind = bool(found.troubles) or all(node.launch is None for node in nodes)
-        code = exit_code(results, fail_on=Severity(fail_on), allow_unknown=allow_unknown, incomplete=blind)
-    _tell_troubles(found.troubles)
-    for slow in seen.slow:
-        click.echo(f"slow: {slow}", err=True)
-    if as_json:
-        from sparkdoctor.render import json
-
-        click.echo(json.dump(json.check_document(nodes, results, found.troubles, code)))
-    else:
-        from sparkdoctor.render import text
-        from sparkdoctor.render.console import make_console, write
-
-        console = make_console(color, sys.stdout)
-        write(console, text.header(nodes, seen.chosen, verbose=verbose))
-        write(console, text.report(results, verbose=verbose, ascii_only=_ascii_only()))
-    sys.exit(code)
+        done = _checked(
+            _ask((*snapshots, *targets), **named),
+            _system(root, machine),
+            _environ(machine),
+            _selected(select, ignore),
+            fail_on,
+            allow_unknown,
+        )
+    _show(done, sys.stdout, color, verbose=verbose, as_json=as_json)
+    sys.exit(done.code)
 
 
 @cli.command(short_help="Say what a log, a check or a signature means")
@@ -152,8 +106,10 @@ def check(
 @click.option("--unit", "units", multiple=True, metavar="NAME", help="Read also the journal of a systemd unit")
 @click.option("--since", metavar="TIME", help="Leave out what was logged before: 30m, 2h, 2026-11-24T15:00:00+01:00")
 @click.option("--timeline", is_flag=True, help="Show also the decisive lines of all logs in the order of time")
-@launch_options
-@click.option("--summary", is_flag=True, help="Show first how far the launch got and what it chose")
+@launch_options_beside_follow
+@click.option("-f", "--follow", is_flag=True, help="Read on as the logs grow, until a signal or their end")
+@HANG_AFTER
+@SUMMARY
 @click.option("-v", "--verbose", is_flag=True, help="Show also what only follows, with its lines")
 @output_options
 def explain(
@@ -163,6 +119,8 @@ def explain(
     units: tuple[str, ...],
     since: str | None,
     timeline: bool,
+    follow: bool,
+    hang_after: float | None,
     summary: bool,
     verbose: bool,
     as_json: bool,
@@ -178,7 +136,7 @@ def explain(
     before a path: write ./NAME for a file of that name.
     """
     with _answering(as_json, "sparkdoctor.manual/1"):
-        if len(what) == 1:
+        if len(what) == 1 and not follow:
             from sparkdoctor.naming import SCHEMA, manual_of
 
             text = manual_of(what[0])
@@ -188,18 +146,26 @@ def explain(
     with _answering(as_json, "sparkdoctor.explain/1"):
         from sparkdoctor import explaining
 
+        judges = {
+            "ask": _ask((), **named),
+            "system": _system(root, machine),
+            "environ": _environ(machine),
+            "here": here or machine is not None,
+        }
+        if follow:
+            from sparkdoctor.live import follow_logs
+            from sparkdoctor.render.live import Teller
+
+            case = explaining.Case(snapshots, **judges)
+            _tell_troubles(case.registry.troubles)
+            teller = Teller(sys.stdout, color, as_json=as_json, verbose=verbose)
+            answer, code = follow_logs(case, what, teller, hang_after=hang_after, summary=summary)
+            for problem in answer.unread:
+                click.echo(f"sparkdoctor: {problem}", err=True)
+            sys.exit(code)
         if not (what or units or named["containers"]):
             raise click.UsageError("name a log, a folder of logs, --container or --unit")
-        answer = explaining.explain(
-            what,
-            snapshots,
-            ask=_ask((), **named),
-            system=_system(root, machine),
-            environ=_environ(machine),
-            here=here or machine is not None,
-            units=units,
-            since=_since(since),
-        )
+        answer = explaining.explain(what, snapshots, **judges, units=units, since=_since(since))
     _tell_troubles(answer.troubles)
     for problem in answer.unread:
         click.echo(f"sparkdoctor: {problem}", err=True)
@@ -222,6 +188,67 @@ def explain(
             click.echo()
         write(console, render_explain(answer, width(), verbose=verbose))
     sys.exit(explaining.summary_code(answer) if summary else answer.code)
+
+
+@cli.command(
+    short_help="Check, start a command, and explain what it prints", context_settings={"allow_interspersed_args": False}
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option("--from", "snapshots", multiple=True, metavar="FILE", help="Snapshot of a node to judge the causes by")
+@click.option("--here", is_flag=True, help="Judge the causes by this machine, whatever it is")
+@launch_options
+@selection_options
+@click.option("--force", is_flag=True, help="Start the command although the check found a problem")
+@HANG_AFTER
+@SUMMARY
+@click.option("-v", "--verbose", is_flag=True, help="Show every check, and what only follows, with its lines")
+@output_options
+def run(
+    command: tuple[str, ...],
+    snapshots: tuple[str, ...],
+    here: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str,
+    allow_unknown: bool,
+    force: bool,
+    hang_after: float | None,
+    summary: bool,
+    verbose: bool,
+    as_json: bool,
+    color: Any,
+    root: str,
+    machine: str | None,
+    **named: Any,
+) -> None:
+    """Check the launch, start COMMAND, and explain its output while it runs: sparkdoctor run -- docker compose up
+
+    COMMAND's output goes where it would go; what sparkdoctor says goes to standard error. Its exit
+    code is COMMAND's, or 125 when the check found a problem and COMMAND was not started.
+    """
+    from sparkdoctor.live import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED, run_command
+    from sparkdoctor.render.live import Teller
+
+    try:
+        with _answering(False, ""):
+            from sparkdoctor.explaining import Case
+            from sparkdoctor.run import Exit
+
+            ask, system, environ = _ask((), **named), _system(root, machine), _environ(machine)
+            done = _checked(ask, system, environ, _selected(select, ignore), fail_on, allow_unknown)
+            case = Case(snapshots, ask=ask, system=system, environ=environ, here=here or machine is not None)
+    except SystemExit:
+        sys.exit(NOT_STARTED)
+    _show(done, sys.stderr, color, verbose=verbose, as_json=as_json)
+    if done.code not in (Exit.OK, Exit.UNKNOWN) and not force:
+        click.echo(f"sparkdoctor: {command[0]} was not started; --force starts it all the same", err=True)
+        sys.exit(NOT_STARTED)
+    teller = Teller(sys.stderr, color, as_json=as_json, verbose=verbose)
+    try:
+        sys.exit(run_command(case, command, teller, hang_after=hang_after, summary=summary))
+    except OSError as error:
+        click.echo(f"sparkdoctor: {command[0]}: {error.strerror}", err=True)
+        sys.exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
 
 
 @cli.command(short_help="Write a snapshot of this machine")
@@ -276,6 +303,38 @@ def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
 def main() -> None:
     """The console script."""
     cli()
+
+
+def _checked(
+    ask: Ask,
+    system: System,
+    environ: dict[str, str],
+    choose: Callable[[dict[str, Check]], list[Check]],
+    fail_on: str,
+    allow_unknown: bool,
+) -> Done:
+    from sparkdoctor.api import Severity
+    from sparkdoctor.checking import check
+
+    return check(ask, system, environ, choose, fail_on=Severity(fail_on), allow_unknown=allow_unknown)
+
+
+def _show(done: Done, stream: IO[str], color: Any, *, verbose: bool, as_json: bool) -> None:
+    """The answer of `check`."""
+    _tell_troubles(done.troubles)
+    for slow in done.seen.slow:
+        click.echo(f"slow: {slow}", err=True)
+    if as_json:
+        from sparkdoctor.render import json
+
+        click.echo(json.dump(json.check_document(done.nodes, done.results, done.troubles, done.code)), file=stream)
+    else:
+        from sparkdoctor.render import text
+        from sparkdoctor.render.console import make_console, write
+
+        console = make_console(color, stream)
+        write(console, text.header(done.nodes, done.seen.chosen, verbose=verbose))
+        write(console, text.report(done.results, verbose=verbose, ascii_only=_ascii_only(stream)))
 
 
 class _answering:
@@ -339,20 +398,23 @@ def _environ(machine: str | None) -> dict[str, str]:
     return {} if machine is not None else dict(os.environ)
 
 
-def _selected(checks: dict[str, Any], select: tuple[str, ...], ignore: tuple[str, ...]) -> list[Any]:
-    from sparkdoctor.errors import BadInput
-    from sparkdoctor.nearest import nearest
+def _selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> Callable[[dict[str, Check]], list[Check]]:
+    def choose(checks: dict[str, Check]) -> list[Check]:
+        from sparkdoctor.errors import BadInput
+        from sparkdoctor.nearest import nearest
 
-    families = {check.family for check in checks.values()}
-    for name in (*select, *ignore):
-        if name not in checks and name not in families:
-            near = ", ".join(nearest(name, [*checks, *families]))
-            raise BadInput(f"no check or family is named {name}" + (f"; the nearest are {near}" if near else ""))
-    return [
-        check
-        for name, check in sorted(checks.items())
-        if (not select or _named(name, select)) and not _named(name, ignore)
-    ]
+        families = {check.family for check in checks.values()}
+        for name in (*select, *ignore):
+            if name not in checks and name not in families:
+                near = ", ".join(nearest(name, [*checks, *families]))
+                raise BadInput(f"no check or family is named {name}" + (f"; the nearest are {near}" if near else ""))
+        return [
+            check
+            for name, check in sorted(checks.items())
+            if (not select or _named(name, select)) and not _named(name, ignore)
+        ]
+
+    return choose
 
 
 def _named(name: str, wanted: tuple[str, ...]) -> bool:
@@ -393,9 +455,9 @@ def _tell_troubles(troubles: tuple[Trouble, ...]) -> None:
         click.echo(f"not loaded: {trouble.origin}: {trouble.problem}", err=True)
 
 
-def _ascii_only() -> bool:
+def _ascii_only(stream: IO[str]) -> bool:
     try:
-        "✓✗".encode(sys.stdout.encoding or "ascii")
+        "✓✗".encode(getattr(stream, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return True
     return False

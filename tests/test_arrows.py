@@ -22,7 +22,7 @@ ALLOWED = {
 
 ONLY_IN = {
     "rich": ("sparkdoctor/render/",),
-    "click": ("sparkdoctor/cli.py",),
+    "click": ("sparkdoctor/cli.py", "sparkdoctor/cli_options.py"),
     "pynvml": ("sparkdoctor/doors/",),
     "pyroute2": ("sparkdoctor/doors/",),
     "docker": ("sparkdoctor/doors/",),

@@ -220,12 +220,17 @@ def _words(error: OSError) -> str:
 
 
 def _reader(file: IO[bytes]) -> Read:
-    """`file.read` that gives at least HEAD bytes at first, unless there are fewer."""
+    """`file.read` that gives at least HEAD bytes at first, unless there are fewer, or a short line of text that
+    nobody should have to wait behind."""
     head = b""
-    while len(head) < HEAD and (more := file.read(READ)):
+    while not (len(head) >= HEAD or _is_line(head)) and (more := file.read(READ)):
         head += more
     waiting = [head]
     return lambda size: waiting.pop() if waiting else file.read(size)
+
+
+def _is_line(head: bytes) -> bool:
+    return head.endswith(b"\n") and head.isascii() and not head.startswith(_BZIP2) and 0 not in head
 
 
 def _plain(path: str, read: Read) -> Iterator[bytes]:

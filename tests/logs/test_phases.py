@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from inline_snapshot import snapshot
 
 from sparkdoctor.explaining import Answer, explain, summary_code
 from sparkdoctor.logs.match import Hit, Matcher
@@ -14,6 +15,7 @@ from sparkdoctor.logs.read import Block
 from sparkdoctor.logs.scan import Logs
 from sparkdoctor.look import Ask
 from sparkdoctor.registry import load_registry
+from sparkdoctor.render.summary import render_courses, render_stop
 from sparkdoctor.run import Exit
 from sparkdoctor.signatures import Knowledge
 from sparkdoctor.snapshot import Snapshot, to_json
@@ -197,11 +199,11 @@ def test_tcp_where_the_facts_ask_for_rdma(tmp_path: Path) -> None:
     node = healthy_node()
     assert node.host is not None
     assert node.launch is not None
-    snapshot = tmp_path / "spark-1.json"
+    facts = tmp_path / "spark-1.json"
     log = written(tmp_path, SOCKET, TWO)
-    snapshot.write_text(to_json(Snapshot(node.host, (node.launch.spec,))))
+    facts.write_text(to_json(Snapshot(node.host, (node.launch.spec,))))
     asked = "NCCL_IB_HCA" in node.launch.spec.env.value
-    found = explained(log, snapshots=(str(snapshot),)).diagnoses
+    found = explained(log, snapshots=(str(facts),)).diagnoses
     assert asked
     assert [diagnosis.name for diagnosis in found] == ["nccl-traffic-over-tcp"]
 
@@ -216,3 +218,38 @@ def test_a_log_with_an_error_does_not_merely_end(tmp_path: Path) -> None:
     answer = explained(written(tmp_path, *lines, "RuntimeError: something that nobody knows"))
     assert answer.stops == ()
     assert answer.endings[0].error_like
+
+
+def test_the_summary_as_text() -> None:
+    lines = [line.plain for line in render_courses((course(HEAD),), 100)]
+    assert [line.replace(str(HEAD), "head.log") for line in lines] == snapshot(
+        [
+            "head.log: serves",
+            "  phases     server-start:4, engine-start:22, rank-meeting:37, nccl-ready:39, weights-loading:40,",
+            "             memory-profiling:49, kv-cache:55, api-start:56, api-serving:106",
+            "  vLLM       0.32.0  :4 and 1 more",
+            "  ranks      rank 0 of 2, meeting at tcp://127.0.0.1:25013 (gloo)  :37",
+            "  weights    0.00 GiB on disk, 20.95 GiB of memory free before  :42",
+            "             read in 0.01 s  :49",
+            "  KV cache   1.0 of 18.71 GiB, as asked for  :54",
+            "             4,194,304 tokens  :55",
+            "             2048.00 requests of 2,048 tokens at once  :55",
+            "  engine     ready 3.82 s after the weights  :56",
+            "  API        http://127.0.0.1:8213  :67",
+        ]
+    )
+
+
+def test_the_end_of_a_log_as_text(tmp_path: Path) -> None:
+    cut = written(tmp_path, *HEAD.read_text().splitlines()[:37])
+    [stop] = courses(cut).stops()
+    assert [line.plain.replace(str(cut), "head.log") for line in render_stop(stop, 100)] == snapshot(
+        [
+            "ends[rank-meeting] this log ends while it waits for the other ranks at the head",
+            "  --> head.log:37",
+            "   | …6] world_size=2 rank=0 local_rank=0 distributed_init_method=tcp://127.0.0.1:25013 backend=gloo",
+            "   usually it waits for: a rank that was not started, or cannot reach MASTER_ADDR:MASTER_PORT",
+            "        (address, route, firewall); read its log",
+            "   to look: sparkdoctor check --select rank-out-of-range,rank-duplicate",
+        ]
+    )

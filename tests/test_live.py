@@ -1,0 +1,227 @@
+"""`explain --follow` and `run` as processes: real pipes, real signals, real exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparkdoctor.diagnose import Diagnosis
+from sparkdoctor.explaining import Case
+from sparkdoctor.following import Watch
+from sparkdoctor.logs.follow import News
+from sparkdoctor.logs.phases import Stop
+from sparkdoctor.logs.read import Block
+from sparkdoctor.look import Ask
+from sparkdoctor.system import Live
+
+ROOT = Path(__file__).parent.parent
+HEAD = (ROOT / "tests" / "logs" / "healthy" / "vllm-two-ranks-head.log").read_text().splitlines()
+FAILED = ROOT / "examples" / "logs" / "memlock.log"
+COMMAND = [sys.executable, "-m", "sparkdoctor"]
+OURS = ("--machine", str(ROOT / "tests" / "machines" / "spark-1.ttar"))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config"), "COLUMNS": "100"}
+
+
+@pytest.fixture
+def started(tmp_path: Path, environment: dict[str, str]) -> Iterator[object]:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def case() -> Case:
+    return Case((), ask=Ask(machine_only=True), system=Live(), environ={}, here=False)
+
+
+class Listener:
+    """A Watch whose clock is ours."""
+
+    def __init__(self, hang_after: float | None = None) -> None:
+        self.now = 0.0
+        self.said: list[Diagnosis | Stop] = []
+        self.watch = Watch(case(), self.said.append, hang_after=hang_after, clock=lambda: self.now)
+        self._line = 1
+
+    def hear(self, *lines: str) -> None:
+        data = "".join(f"{line}\n" for line in lines).encode()
+        self.watch.hear([News("x.log", Block(self._line, data))] if lines else [])
+        self._line += len(lines)
+
+    def hangs(self) -> list[tuple[str, float | None]]:
+        return [(stop.phase, stop.silent) for stop in self.said if isinstance(stop, Stop)]
+
+
+def upto(text: str) -> list[str]:
+    return HEAD[: next(at for at, line in enumerate(HEAD) if text in line) + 1]
+
+
+def test_each_diagnosis_is_said_once_and_what_follows_is_not() -> None:
+    listener = Listener()
+    for line in FAILED.read_text().splitlines() * 2:
+        listener.hear(line)
+    names = [found.name for found in listener.said if isinstance(found, Diagnosis)]
+    assert names[0] == "nccl-reg-mr-enomem"
+    assert len(names) == len(set(names))
+
+
+def test_silence_in_a_phase_is_said_once_a_phase() -> None:
+    listener = Listener()
+    listener.hear(*upto("Starting to load model"))
+    listener.now = 599.0
+    listener.hear()
+    assert listener.hangs() == []
+    listener.now = 600.0
+    listener.hear()
+    listener.now = 1200.0
+    listener.hear()
+    assert listener.hangs() == [("weights-loading", 600.0)]
+
+
+def test_lines_and_progress_are_no_silence_and_waiting_is() -> None:
+    listener = Listener(hang_after=60.0)
+    listener.hear(*upto("Starting to load model"))
+    listener.now = 50.0
+    listener.hear("anything")
+    listener.now = 100.0
+    listener.hear("(EngineCore pid=300) INFO 11-23 16:22:03 [shm_broadcast.py:112] No available shared memory broadcast"
+                  " block found in 60 seconds.")  # fmt: skip
+    assert listener.hangs() == []
+    listener.now = 110.0
+    listener.hear()
+    assert listener.hangs() == [("weights-loading", 60.0)]
+
+
+def test_a_server_that_serves_may_be_silent() -> None:
+    listener = Listener(hang_after=1.0)
+    listener.hear(*HEAD)
+    listener.now = 1e6
+    listener.hear()
+    assert listener.hangs() == []
+
+
+def test_a_launch_that_failed_is_not_said_to_hang() -> None:
+    listener = Listener(hang_after=1.0)
+    listener.hear(*upto("Starting to load model"), *FAILED.read_text().splitlines())
+    listener.now = 1e6
+    listener.hear()
+    assert listener.hangs() == []
+
+
+def test_a_pipe_is_followed_and_told_of_before_it_ends(started) -> None:  # type: ignore[no-untyped-def]
+    process = started("explain", "--follow", "--json", "-", *OURS, stdin=subprocess.PIPE)
+    process.stdin.write(FAILED.read_bytes())
+    process.stdin.flush()
+    first = json.loads(process.stdout.readline())  # comes while the pipe is open
+    assert (first["event"], first["found"]["name"]) == ("diagnosis", "nccl-reg-mr-enomem")
+    process.stdin.close()
+    last = [json.loads(line) for line in process.stdout][-1]
+    assert (last["event"], last["exit"], process.wait()) == ("end", 0, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_the_summary(started, tmp_path: Path, number: signal.Signals) -> None:  # type: ignore[no-untyped-def]
+    log = tmp_path / "x.log"
+    log.write_bytes(FAILED.read_bytes())
+    process = started("explain", "-f", "--json", "x.log", *OURS)
+    assert json.loads(process.stdout.readline())["event"] == "diagnosis"
+    process.send_signal(number)
+    events = [json.loads(line)["event"] for line in process.stdout]
+    assert (events[-1], process.wait()) == ("end", 0)
+
+
+def run_it(environment: dict[str, str], tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, "run", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+
+
+PYTHON = ("--force", "--", sys.executable, "-c")
+
+
+def test_the_output_goes_through_unchanged_and_the_code_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
+    code = r"import sys, os; os.write(1, b'\x1b[31mred\xff\r\n' * 9999); os.write(2, b'err'); sys.exit(7)"
+    done = run_it(environment, tmp_path, *PYTHON, code)
+    assert done.stdout == b"\x1b[31mred\xff\r\n" * 9999
+    assert b"err" in done.stderr
+    assert done.returncode == 7
+
+
+def test_a_failure_is_explained(environment: dict[str, str], tmp_path: Path) -> None:
+    code = f"import sys; sys.stderr.write(open({str(FAILED)!r}).read()); sys.exit(1)"
+    done = run_it(environment, tmp_path, *PYTHON, code)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.count(b"cause[nccl-reg-mr-enomem]") == 1
+
+
+def test_a_signal_from_elsewhere_is_passed_on(started) -> None:  # type: ignore[no-untyped-def]
+    code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); print('up', flush=True); signal.pause()"
+    process = started("run", *PYTHON, code)
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 9
+
+
+def test_a_command_that_dies_of_a_signal(environment: dict[str, str], tmp_path: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_it(environment, tmp_path, *PYTHON, code).returncode == 128 + signal.SIGKILL
+
+
+def test_a_process_left_behind_does_not_keep_us(environment: dict[str, str], tmp_path: Path) -> None:
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid)"
+    done = run_it(environment, tmp_path, *PYTHON, code)
+    os.kill(int(done.stdout), signal.SIGKILL)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("--force", "--", "./no-such"), 127), (("--force", "--", "/dev/null"), 126)]
+)
+def test_a_command_that_cannot_be_started(
+    environment: dict[str, str], tmp_path: Path, command: tuple[str, ...], code: int
+) -> None:
+    assert run_it(environment, tmp_path, *command).returncode == code
+
+
+def test_a_problem_found_before_keeps_the_command_from_starting(environment: dict[str, str], tmp_path: Path) -> None:
+    """The launch file asks for a tensor parallel size that its nodes do not have."""
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  vllm:\n    image: vllm/vllm-openai:v0.32.0\n"
+        "    command: vllm serve m --nnodes 2 --node-rank 5 --master-addr 192.0.2.1 --tensor-parallel-size 2\n"
+    )
+    refused = run_it(environment, tmp_path, "--select", "rank-out-of-range", "--", "touch", "ran")
+    assert refused.returncode == 125
+    assert not (tmp_path / "ran").exists()
+    assert b"--force" in refused.stderr
+    forced = run_it(environment, tmp_path, "--select", "rank-out-of-range", "--force", "--", "touch", "ran")
+    assert forced.returncode == 0
+    assert (tmp_path / "ran").exists()
