@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster, Severity
+from sparkdoctor.ask import Ask
 from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.errors import BadInput
 from sparkdoctor.host import Data, Host
@@ -18,12 +19,14 @@ from sparkdoctor.logs.phases import RDMA_VARIABLES, TCP_IN_PLACE_OF_RDMA, Course
 from sparkdoctor.logs.read import LogError
 from sparkdoctor.logs.scan import Ending, Logs
 from sparkdoctor.logs.sources import expand
-from sparkdoctor.look import Ask, clusters_of, is_snapshot_file, look, read_snapshot
 from sparkdoctor.plugins import Trouble
 from sparkdoctor.registry import load_registry
 from sparkdoctor.run import Exit
-from sparkdoctor.system import DoorClosed, System
+from sparkdoctor.snapshot import is_snapshot_file
 from sparkdoctor.timeline import Moment, timeline
+
+if TYPE_CHECKING:
+    from sparkdoctor.system import System
 
 SCHEMA = "sparkdoctor.explain/1"
 
@@ -81,7 +84,7 @@ class Case:
         """The causes are judged by the snapshots; without any by this machine, if it looks like one that runs the
         model or `here` says so. Raises BadInput for a snapshot that cannot be used.
         """
-        nodes = clusters_of([read_snapshot(path) for path in snapshots]) if snapshots else ()
+        nodes = _of_snapshots(snapshots) if snapshots else ()
         self._cluster = nodes[0] if nodes else None
         self._facts = f"judged by the facts of {', '.join(node.name for node in nodes[0].nodes)}" if nodes else ""
         self._look: Callable[[], tuple[Cluster | None, str]] = partial(_this_machine, ask, system, environ, here)
@@ -160,27 +163,56 @@ def explain(
     case = Case(given, ask=ask, system=system, environ=environ, here=here)
     case.chronicle.date(written_times(files))
     with ExitStack() as opened:
-        streams: dict[str, BinaryIO] = {}
-        sources: list[tuple[Literal["container", "unit"], str]] = [
-            *(("container", name) for name in ask.containers),
-            *(("unit", name) for name in units),
-        ]
-        for kind, name in sources:
-            try:
-                streams[f"{kind}:{name}"] = opened.enter_context(closing(system.log(kind, name, since)))
-            except DoorClosed as error:
-                problems.append(LogError(f"{kind}:{name}", str(error)))
+        streams = _streams(ask.containers, units, system, since, opened, problems)
         files = (*files, *streams)
         logs = Logs(paths, case.matcher, streams=streams)
         case.hits += case.take(logs.hits())
     if since is not None:
         case.hits = [hit for hit in case.hits if (at := case.chronicle.place(hit).at) is None or at >= since]
-    endings = logs.endings
+    diagnoses = case.diagnoses()
+    endings = () if _is_complete(diagnoses) else tuple(logs.endings)
     for ending in endings:
         for line in ending.lines:
             case.chronicle.add_line(line.file, line.text)
     unread = [str(problem) for problem in (*problems, *logs.problems)]
-    return case.answer(case.diagnoses(), files, endings, unread)
+    return case.answer(diagnoses, files, endings, unread)
+
+
+def _is_complete(diagnoses: Sequence[Diagnosis]) -> bool:
+    """Whether they say what failed and where it began, so that nobody asks how the logs end."""
+    failed = any(diagnosis.severity is Severity.ERROR for diagnosis in diagnoses)
+    return failed and diagnoses[0].missing is None
+
+
+def _streams(
+    containers: Iterable[str],
+    units: Iterable[str],
+    system: System,
+    since: float | None,
+    opened: ExitStack,
+    problems: list[LogError],
+) -> dict[str, BinaryIO]:
+    """What containers and units have logged, by the name under which it is told of."""
+    streams: dict[str, BinaryIO] = {}
+    sources: list[tuple[Literal["container", "unit"], str]] = [
+        *(("container", name) for name in containers),
+        *(("unit", name) for name in units),
+    ]
+    if sources:
+        from sparkdoctor.system import DoorClosed
+
+        for kind, name in sources:
+            try:
+                streams[f"{kind}:{name}"] = opened.enter_context(closing(system.log(kind, name, since)))
+            except DoorClosed as error:
+                problems.append(LogError(f"{kind}:{name}", str(error)))
+    return streams
+
+
+def _of_snapshots(paths: Iterable[str]) -> tuple[Cluster, ...]:
+    from sparkdoctor.look import clusters_of, read_snapshot
+
+    return clusters_of([read_snapshot(path) for path in paths])
 
 
 def _asks_for_rdma(cluster: Cluster | None) -> bool:
@@ -198,6 +230,10 @@ def _this_machine(ask: Ask, system: System, environ: Mapping[str, str], here: bo
     Raises BadInput for a launch that was named and cannot be read; one that was only found
     here is left out, and that is said: the logs can be explained without it.
     """
+    if not here and ask in (Ask(), Ask(machine_only=True)) and _cannot_run_models(system):
+        return None, _NOT_A_NODE
+    from sparkdoctor.look import look  # with all that can look: most of what a run costs
+
     without = ""
     try:
         seen = look(ask, system, environ)
@@ -209,9 +245,27 @@ def _this_machine(ask: Ask, system: System, environ: Mapping[str, str], here: bo
     cluster = seen.clusters[0]
     host = next((node.host for node in cluster.nodes if node.host is not None), None)
     if host is None or not (here or runs_models(host)):
-        why = "this machine has neither a GB10 nor an RDMA device, so its facts were not used"
-        return None, f"{why}: pass --from FILE (written by `sparkdoctor collect` on the node), or --here"
+        return None, _NOT_A_NODE
     return cluster, f"judged by the facts of {host.name}, this machine{without}"
+
+
+_NOT_A_NODE = (
+    "this machine has neither a GB10 nor an RDMA device, so its facts were not used:"
+    " pass --from FILE (written by `sparkdoctor collect` on the node), or --here"
+)
+
+
+def _cannot_run_models(system: System) -> bool:
+    """Whether it is certain, without gathering all facts, that `runs_models` will say no."""
+    devices = system.folder("/dev")
+    hcas = system.folder("/sys/class/infiniband")
+    product = system.read("/sys/class/dmi/id/product_family")
+    return (
+        devices.is_known
+        and not any(name.startswith("nvidia") for name in devices.value)
+        and (hcas.absent or (hcas.is_known and not hcas.value))
+        and (product.absent or (product.is_known and product.value.strip() != "DGX Spark"))
+    )
 
 
 def runs_models(host: Host) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sparkdoctor.api import Cluster, Node
+from sparkdoctor.ask import Ask
 from sparkdoctor.errors import BadInput
 from sparkdoctor.fact import CannotTell, Fact
 from sparkdoctor.facts import Wanted, gather
@@ -24,29 +25,11 @@ from sparkdoctor.launch.compose import FILE_NAMES, default_files, ranks, read_co
 from sparkdoctor.launch.resolve import resolve
 from sparkdoctor.launch.spread import Spread, spread
 from sparkdoctor.launch.types import LaunchError, Spec
-from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot
+from sparkdoctor.snapshot import Snapshot, SnapshotError, from_json, is_snapshot_file
 from sparkdoctor.system import Live, System
 
 SLOW = 3.0
 """Seconds after which a probe is named."""
-
-
-class Ask(Data, frozen=True):
-    """What the user named. Everything may be empty."""
-
-    targets: tuple[str, ...] = ()
-    """Ranks (a folder, a compose file, an .env file) and snapshots."""
-    files: tuple[str, ...] = ()
-    env_files: tuple[str, ...] = ()
-    profiles: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    containers: tuple[str, ...] = ()
-    pids: tuple[int, ...] = ()
-    shell: bool = False
-    prefixes: tuple[str, ...] = ()
-    """Python environments to look into (folders)."""
-    machine_only: bool = False
-    """Look for no launch."""
 
 
 class Look(Data, frozen=True):
@@ -118,17 +101,6 @@ def read_snapshot(path: str) -> Snapshot:
         raise BadInput(f"{path}: {error.strerror}") from None
     except SnapshotError as error:
         raise BadInput(str(error)) from None
-
-
-def is_snapshot_file(path: str) -> bool:
-    """Whether a path names a regular file that claims to be a snapshot. Raises nothing."""
-    try:
-        if not Path(path).is_file():
-            return False
-        with open(path, "rb") as file:
-            return is_snapshot(file.read(200))
-    except OSError:
-        return False
 
 
 def clusters_of(snapshots: Sequence[Snapshot]) -> tuple[Cluster, ...]:

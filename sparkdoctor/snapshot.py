@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 
 import msgspec
@@ -51,6 +52,17 @@ def from_json(text: bytes | str, name: str) -> Snapshot:
         return msgspec.json.decode(text, type=Snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{name}: {error}") from None
+
+
+def is_snapshot_file(path: str) -> bool:
+    """Whether a path names a regular file that claims to be a snapshot. Raises nothing."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return is_snapshot(file.read(200))
+    except OSError:
+        return False
 
 
 def is_snapshot(head: bytes) -> bool:
