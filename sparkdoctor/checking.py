@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sparkdoctor.api import Check, Node, Severity
+from sparkdoctor.ask import Ask
 from sparkdoctor.host import Data
-from sparkdoctor.look import Ask, Look, look
+from sparkdoctor.look import Look, look
 from sparkdoctor.plugins import Trouble
 from sparkdoctor.registry import load_checks
 from sparkdoctor.run import Exit, Result, exit_code, run_checks

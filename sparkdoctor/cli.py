@@ -22,8 +22,8 @@ from sparkdoctor.cli_options import (
 
 if TYPE_CHECKING:
     from sparkdoctor.api import Check
+    from sparkdoctor.ask import Ask
     from sparkdoctor.checking import Done
-    from sparkdoctor.look import Ask
     from sparkdoctor.plugins import Trouble
     from sparkdoctor.system import System
 
@@ -153,6 +153,10 @@ def explain(
             "here": here or machine is not None,
         }
         if follow:
+            _refuse_beside_follow(
+                what,
+                {"--container": named["containers"], "--unit": units, "--since": since, "--timeline": timeline},
+            )
             from sparkdoctor.live import follow_logs
             from sparkdoctor.render.live import Teller
 
@@ -370,13 +374,24 @@ def _json(document: Any) -> str:
     return json.dump(document)
 
 
+def _refuse_beside_follow(what: tuple[str, ...], given: dict[str, Any]) -> None:
+    from sparkdoctor.errors import BadInput
+
+    for option, value in given.items():
+        if value:
+            use = "docker logs -f NAME 2>&1 | sparkdoctor explain -f -"
+            raise BadInput(f"{option} is for logs that are complete; to follow a container, use: {use}")
+    if not what:
+        raise BadInput("--follow needs the logs to follow; - is standard input")
+
+
 def _stop(problem: str) -> NoReturn:
     click.echo(f"sparkdoctor: {problem}", err=True)
     sys.exit(2)
 
 
 def _ask(targets: tuple[str, ...], **named: Any) -> Ask:
-    from sparkdoctor.look import Ask
+    from sparkdoctor.ask import Ask
 
     return Ask(targets=targets, **named)
 

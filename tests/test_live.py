@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from sparkdoctor.ask import Ask
 from sparkdoctor.diagnose import Diagnosis
 from sparkdoctor.explaining import Case
 from sparkdoctor.following import Watch
 from sparkdoctor.logs.follow import News
 from sparkdoctor.logs.phases import Stop
 from sparkdoctor.logs.read import Block
-from sparkdoctor.look import Ask
 from sparkdoctor.system import Live
 
 ROOT = Path(__file__).parent.parent
@@ -225,3 +226,45 @@ def test_a_problem_found_before_keeps_the_command_from_starting(environment: dic
     forced = run_it(environment, tmp_path, "--select", "rank-out-of-range", "--force", "--", "touch", "ran")
     assert forced.returncode == 0
     assert (tmp_path / "ran").exists()
+
+
+def test_a_key_at_the_terminal_reaches_the_command_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """The terminal sends SIGINT to the whole process group, so it must not be passed on as well: docker compose takes
+    the second one for an order to kill."""
+    code = (
+        "import signal, sys, time; got = []; signal.signal(signal.SIGINT, lambda *_: got.append(1))\n"
+        "print('up', flush=True)\n"
+        "while not got: time.sleep(0.01)\n"
+        "signal.sigtimedwait([signal.SIGUSR1], 1)\n"  # time for a second one
+        "print('got', len(got), flush=True)"
+    )
+    ours, theirs = os.openpty()
+    name = os.ttyname(theirs)
+    wrapped = shlex.join([*COMMAND, "run", *PYTHON, code])
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec < {name}; exec {wrapped}"],  # the leader of a session gets the terminal that it opens
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        os.write(ours, b"\x03")
+        assert process.stdout.read() == b"got 1\n"
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [("--container", "x"), ("--since", "1h", "-"), ("--timeline", "-"), ()])
+def test_what_does_not_go_with_following_is_refused(
+    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "explain", "-f", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.count(b"\n") == 1

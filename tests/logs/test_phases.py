@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
+from sparkdoctor.ask import Ask
 from sparkdoctor.explaining import Answer, explain, summary_code
 from sparkdoctor.logs.match import Hit, Matcher
 from sparkdoctor.logs.phases import Course, Courses, Tracker
 from sparkdoctor.logs.read import Block
 from sparkdoctor.logs.scan import Logs
-from sparkdoctor.look import Ask
 from sparkdoctor.registry import load_registry
 from sparkdoctor.render.summary import render_courses, render_stop
 from sparkdoctor.run import Exit
