@@ -171,7 +171,8 @@ def test_the_estimate_is_not_below_what_backtracking_takes(pattern: str, text: s
         patch.setattr("sparkdoctor.patterns.WINDOW", len(text))
         estimate = worst_steps(pattern)
     # Four times, because the textbook matcher counts its bookkeeping of groups and repeats as steps too.
-    assert _count(pattern, text) <= 4 * (estimate + len(text))
+    # A search also tries the place behind the last character.
+    assert _count(pattern, text) <= 4 * (estimate + len(text) + 1)
 
 
 @given(_patterns(), _patterns(), st.data())

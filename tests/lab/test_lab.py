@@ -52,8 +52,11 @@ def test_a_pulled_cable_takes_both_ports_down(pair: Pair) -> None:
 def test_locked_memory_is_limited_for_a_user(pair: Pair) -> None:
     assert pair.first.text("ulimit -l", "spark") == "8192"
     ranks = run_ranks(pair, user="spark", size=16 * MIB)
-    assert all(rank.failure == "IB register memory: ncclSystemError" for rank in ranks)
-    for rank in ranks:
+    assert "" not in [rank.failure for rank in ranks]
+    # The second to get there may only see that the first is gone.
+    limited = [rank for rank in ranks if rank.failure == "IB register memory: ncclSystemError"]
+    assert limited, [rank.failure for rank in ranks]
+    for rank in limited:
         assert "Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory" in rank.warnings
 
 
