@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from sparkdoctor.ask import Ask
 from sparkdoctor.diagnose import Diagnosis
 from sparkdoctor.errors import BadInput
 from sparkdoctor.explaining import Answer
 from sparkdoctor.explaining import explain as explain_logs
-from sparkdoctor.look import Ask, look
+from sparkdoctor.look import look
 from sparkdoctor.registry import load_checks
 from sparkdoctor.run import Exit, Result, Status, exit_code, run_checks
 from sparkdoctor.system import Live, System

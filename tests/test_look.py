@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sparkdoctor.ask import Ask
 from sparkdoctor.errors import BadInput
-from sparkdoctor.look import Ask, Look, look
+from sparkdoctor.look import Look, look
 from sparkdoctor.snapshot import Snapshot, to_json
 from sparkdoctor.system import Recorded
 from sparkdoctor.testing import healthy_host, healthy_spec

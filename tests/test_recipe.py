@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sparkdoctor.look import Ask, look, take_snapshot
+from sparkdoctor.ask import Ask
+from sparkdoctor.look import look, take_snapshot
 from sparkdoctor.registry import load_checks
 from sparkdoctor.run import Result, Status, run_checks
 from sparkdoctor.snapshot import Snapshot, to_json

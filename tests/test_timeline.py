@@ -10,9 +10,9 @@ import pytest
 from inline_snapshot import snapshot
 
 from sparkdoctor import explaining
+from sparkdoctor.ask import Ask
 from sparkdoctor.explaining import Answer
 from sparkdoctor.logs.times import parse_since
-from sparkdoctor.look import Ask
 from sparkdoctor.render.console import make_console, write
 from sparkdoctor.render.explain import render_explain
 from sparkdoctor.render.timeline import render_timeline
