@@ -81,7 +81,7 @@ def _skeleton() -> bytes:
             folder.type = tarfile.DIRTYPE
             folder.mode = 0o1777 if name == "tmp" else 0o755
             target.addfile(folder)
-        for name in ("bin", "lib", "sbin"):
+        for name in ("bin", "lib", "lib64", "sbin"):
             link = tarfile.TarInfo(name)
             link.type = tarfile.SYMTYPE
             link.linkname = f"usr/{name}"
