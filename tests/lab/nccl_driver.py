@@ -120,7 +120,7 @@ class Nccl:
 
     def function(self, prefix: str) -> C._CFunctionType:
         """A function by the start of its mangled name."""
-        (name,) = (name for name in self.symbols if name.startswith(prefix) and not name.endswith(".cold"))
+        (name,) = (name for name in self.symbols if name.startswith(prefix) and ".cold" not in name)
         return C.CFUNCTYPE(C.c_int)(self.base + self.symbols[name][0])
 
     def unique_id(self) -> bytes:
