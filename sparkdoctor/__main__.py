@@ -1,5 +1,5 @@
 """`python -m sparkdoctor`."""
 
-from sparkdoctor.cli import main
+from sparkdoctor.start import main
 
 main()

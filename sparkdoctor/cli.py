@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -19,12 +19,12 @@ from sparkdoctor.cli_options import (
     output_options,
     selection_options,
 )
+from sparkdoctor.telling import EXPLANATION, MANUAL, answering, explain_logs, stop, tell_manual, tell_troubles
 
 if TYPE_CHECKING:
     from sparkdoctor.api import Check
     from sparkdoctor.ask import Ask
     from sparkdoctor.checking import Done
-    from sparkdoctor.plugins import Trouble
     from sparkdoctor.system import System
 
 EPILOG = """\b
@@ -86,7 +86,7 @@ def check(
     RANK is a folder with a compose file, a compose file, or an .env file for the compose file
     of --file: one for each rank. SNAPSHOT is a file that `sparkdoctor collect` wrote.
     """
-    with _answering(as_json, "sparkdoctor.check/1"):
+    with answering(as_json, "sparkdoctor.check/1"):
         done = _checked(
             _ask((*snapshots, *targets), **named),
             _system(root, machine),
@@ -135,18 +135,11 @@ def explain(
     Given the name of a check, a signature or a cause, print its manual. A name is tried
     before a path: write ./NAME for a file of that name.
     """
-    with _answering(as_json, "sparkdoctor.manual/1"):
-        if len(what) == 1 and not follow:
-            from sparkdoctor.naming import SCHEMA, manual_of
-
-            text = manual_of(what[0])
-            if text is not None:
-                click.echo(_json({"schema": SCHEMA, "name": what[0], "text": text}) if as_json else text, nl=as_json)
-                return
-    with _answering(as_json, "sparkdoctor.explain/1"):
-        from sparkdoctor import explaining
-
-        judges = {
+    with answering(as_json, MANUAL):
+        if len(what) == 1 and not follow and tell_manual(what[0], as_json=as_json):
+            return
+    with answering(as_json, EXPLANATION):
+        judges: dict[str, Any] = {
             "ask": _ask((), **named),
             "system": _system(root, machine),
             "environ": _environ(machine),
@@ -157,11 +150,12 @@ def explain(
                 what,
                 {"--container": named["containers"], "--unit": units, "--since": since, "--timeline": timeline},
             )
+            from sparkdoctor.explaining import Case
             from sparkdoctor.live import follow_logs
             from sparkdoctor.render.live import Teller
 
-            case = explaining.Case(snapshots, **judges)
-            _tell_troubles(case.registry.troubles)
+            case = Case(snapshots, **judges)
+            tell_troubles(case.registry.troubles)
             teller = Teller(sys.stdout, color, as_json=as_json, verbose=verbose)
             answer, code = follow_logs(case, what, teller, hang_after=hang_after, summary=summary)
             for problem in answer.unread:
@@ -169,29 +163,18 @@ def explain(
             sys.exit(code)
         if not (what or units or named["containers"]):
             raise click.UsageError("name a log, a folder of logs, --container or --unit")
-        answer = explaining.explain(what, snapshots, **judges, units=units, since=_since(since))
-    _tell_troubles(answer.troubles)
-    for problem in answer.unread:
-        click.echo(f"sparkdoctor: {problem}", err=True)
-    if as_json:
-        click.echo(explaining.answer_json(answer))
-    else:
-        from sparkdoctor.render.console import make_console, width, write
-        from sparkdoctor.render.explain import render_explain
-
-        console = make_console(color, sys.stdout)
-        if summary:
-            from sparkdoctor.render.summary import render_courses
-
-            write(console, render_courses(answer.courses, width()))
-            click.echo()
-        if timeline:
-            from sparkdoctor.render.timeline import render_timeline
-
-            write(console, render_timeline(answer.moments, answer.clocks, width()))
-            click.echo()
-        write(console, render_explain(answer, width(), verbose=verbose))
-    sys.exit(explaining.summary_code(answer) if summary else answer.code)
+        explain_logs(
+            what,
+            snapshots,
+            **judges,
+            units=units,
+            since=_since(since),
+            summary=summary,
+            timeline=timeline,
+            verbose=verbose,
+            as_json=as_json,
+            color=color,
+        )
 
 
 @cli.command(
@@ -234,7 +217,7 @@ def run(
     from sparkdoctor.render.live import Teller
 
     try:
-        with _answering(False, ""):
+        with answering(False, ""):
             from sparkdoctor.explaining import Case
             from sparkdoctor.run import Exit
 
@@ -268,7 +251,7 @@ def collect(output: str, record: str | None, root: str, machine: str | None, **n
     from sparkdoctor.snapshot import to_json
     from sparkdoctor.system import Recording
 
-    with _answering(False, ""):
+    with answering(False, ""):
         system = _system(root, machine)
         recording = Recording(system)
         snapshot = take_snapshot(_ask((), **named), recording, _environ(machine))
@@ -289,10 +272,10 @@ def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
     from sparkdoctor.render import listing
     from sparkdoctor.run import Exit
 
-    with _answering(as_json, listing.SCHEMA):
+    with answering(as_json, listing.SCHEMA):
         registry = load_registry()
         entries = [entry for entry in listing.entries(registry) if not names or _named(entry.name, names)]
-    _tell_troubles(registry.troubles)
+    tell_troubles(registry.troubles)
     if as_json:
         click.echo(listing.document(entries, registry.troubles))
     else:
@@ -300,7 +283,7 @@ def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
 
         write(make_console(color, sys.stdout), listing.lines(entries))
     if names and not entries:
-        _stop(f"no check, signature or cause is named {' or '.join(names)}")
+        stop(f"no check, signature or cause is named {' or '.join(names)}")
     sys.exit(Exit.UNKNOWN if registry.troubles else Exit.OK)
 
 
@@ -325,7 +308,7 @@ def _checked(
 
 def _show(done: Done, stream: IO[str], color: Any, *, verbose: bool, as_json: bool) -> None:
     """The answer of `check`."""
-    _tell_troubles(done.troubles)
+    tell_troubles(done.troubles)
     for slow in done.seen.slow:
         click.echo(f"slow: {slow}", err=True)
     if as_json:
@@ -341,39 +324,6 @@ def _show(done: Done, stream: IO[str], color: Any, *, verbose: bool, as_json: bo
         write(console, text.report(done.results, verbose=verbose, ascii_only=_ascii_only(stream)))
 
 
-class _answering:
-    """Turns bad input into one clear line (or one JSON document) and exit code 2, without a traceback."""
-
-    def __init__(self, as_json: bool, schema: str) -> None:
-        self.as_json = as_json
-        self.schema = schema
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, click.ClickException | SystemExit):
-            return
-        from sparkdoctor.errors import BadInput
-        from sparkdoctor.registry import Clash
-        from sparkdoctor.signatures import KnowledgeError
-
-        if isinstance(error, BadInput | Clash | KnowledgeError):
-            if self.as_json:
-                from sparkdoctor.render import json
-
-                click.echo(_json(json.error_document(self.schema, str(error))))
-            _stop(str(error))
-        if isinstance(error, BrokenPipeError):
-            sys.exit(0)
-
-
-def _json(document: Any) -> str:
-    from sparkdoctor.render import json
-
-    return json.dump(document)
-
-
 def _refuse_beside_follow(what: tuple[str, ...], given: dict[str, Any]) -> None:
     from sparkdoctor.errors import BadInput
 
@@ -383,11 +333,6 @@ def _refuse_beside_follow(what: tuple[str, ...], given: dict[str, Any]) -> None:
             raise BadInput(f"{option} is for logs that are complete; to follow a container, use: {use}")
     if not what:
         raise BadInput("--follow needs the logs to follow; - is standard input")
-
-
-def _stop(problem: str) -> NoReturn:
-    click.echo(f"sparkdoctor: {problem}", err=True)
-    sys.exit(2)
 
 
 def _ask(targets: tuple[str, ...], **named: Any) -> Ask:
@@ -463,11 +408,6 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, "utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-
-
-def _tell_troubles(troubles: tuple[Trouble, ...]) -> None:
-    for trouble in troubles:
-        click.echo(f"not loaded: {trouble.origin}: {trouble.problem}", err=True)
 
 
 def _ascii_only(stream: IO[str]) -> bool:

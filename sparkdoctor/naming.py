@@ -7,8 +7,6 @@ import os.path
 from sparkdoctor.api import NAME
 from sparkdoctor.errors import BadInput
 
-SCHEMA = "sparkdoctor.manual/1"
-
 
 def manual_of(word: str) -> str | None:
     """The manual of the check, signature or cause of this name; None when the word is a path.

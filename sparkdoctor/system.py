@@ -10,13 +10,10 @@ Secrets are removed here, before anyone else sees the text.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
@@ -148,6 +145,8 @@ class System(ABC):
         raise DoorClosed(f"the log of a {kind} can only be read on its machine")
 
     def _json(self, door: Door, subject: str) -> Fact[Any]:
+        import json  # unlike msgspec's it takes the surrogates of an environment that is no UTF-8
+
         return self.ask(door, subject).map(json.loads)
 
 
@@ -232,9 +231,10 @@ class Recorded(System):
         self._folders = archive.folders(self._entries)
 
     @classmethod
-    def load(cls, path: Path | str) -> Recorded:
+    def load(cls, path: str | os.PathLike[str]) -> Recorded:
         """Read an archive file. Raises OSError and ValueError."""
-        return cls(Path(path).read_bytes().decode("utf-8"), str(path))
+        with open(path, "rb") as file:
+            return cls(file.read().decode("utf-8"), os.fspath(path))
 
     def ask(self, door: Door, subject: str) -> Fact[str]:
         where = place(door, subject)
@@ -383,6 +383,8 @@ def place(door: Door, subject: str) -> str:
 
 
 def _run(name: str) -> str:
+    import subprocess  # few runs start a command
+
     argv, limit = COMMANDS[name]
     try:
         done = subprocess.run(

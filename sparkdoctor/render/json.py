@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sparkdoctor import __version__
 from sparkdoctor.api import CannotTell, Finding, Fix, Node, Seen
-from sparkdoctor.nccl import Chosen, describe
 from sparkdoctor.plugins import Trouble
-from sparkdoctor.predict import predict
 from sparkdoctor.run import Exit, Result
+
+if TYPE_CHECKING:
+    from sparkdoctor.nccl import Chosen
 
 CHECK_SCHEMA = "sparkdoctor.check/1"
 
@@ -64,6 +65,9 @@ def _prediction(node: Node) -> dict[str, Any] | None:
     """What NCCL will choose; `problem` when nobody can tell."""
     if node.launch is None:
         return None
+    from sparkdoctor.nccl import describe  # NCCL's rules, which an explanation does without
+    from sparkdoctor.predict import predict
+
     try:
         predicted = predict(node)
     except CannotTell as why:

@@ -9,8 +9,6 @@ from msgspec.structs import replace
 
 from sparkdoctor.api import CannotTell, Certainty, Finding, Fix, Node, Seen, Severity
 from sparkdoctor.launch.types import Remark
-from sparkdoctor.nccl import describe
-from sparkdoctor.predict import predict
 from sparkdoctor.render.clean import printable
 from sparkdoctor.render.styled import Text
 from sparkdoctor.run import Result, Status
@@ -63,6 +61,9 @@ def _remarks(remarks: Iterable[Remark], verbose: bool) -> list[str]:
 
 def prediction(node: Node) -> list[str]:
     """What NCCL will choose on a node, in lines; or why nobody can tell."""
+    from sparkdoctor.nccl import describe  # NCCL's rules, which an explanation does without
+    from sparkdoctor.predict import predict
+
     try:
         predicted = predict(node)
     except CannotTell as why:
