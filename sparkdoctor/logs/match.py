@@ -6,10 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from sparkdoctor.host import Data
 from sparkdoctor.logs.engine import make_scanner
+from sparkdoctor.logs.near import Near
 from sparkdoctor.logs.origin import prefix_of
-from sparkdoctor.logs.read import Block
+from sparkdoctor.logs.read import Block, LogError
 from sparkdoctor.logs.scanner import Scanner, Texts
 from sparkdoctor.marks import Pattern
 from sparkdoctor.patterns import WINDOW
@@ -18,10 +21,6 @@ STEP = WINDOW // 2
 """Windows over a long line begin this far apart, so a match of up to as many characters is always inside one."""
 TIMED = 100
 """Hits of one signature in one log for which a time is looked for in the lines before."""
-LOOK_BACK = 200
-"""How many of these."""
-BEGINNING = 200
-"""Bytes of such a line that are kept."""
 CAPTURE = 200
 """Characters of a captured text that are kept."""
 
@@ -60,45 +59,66 @@ class Matcher:
         """For read_log: the scanner's, which is at least as fast as its own."""
         return self._scanner.has_controls
 
-    def scan(self, blocks: Iterable[Block], file: str) -> Iterator[Hit]:
-        """Hits in the order of the log, each signature once a line. Raises what reading the blocks raises."""
-        last, on_last = 0, set[int]()  # the pieces of an overlong line have some text in common
-        timed: Counter[int] = Counter()
-        for block in blocks:
-            for start, line, which in self._scanner.scan(block.data):
-                for index in which:
-                    found = self._confirm(index, line)
-                    if found is None:
+    def scan(
+        self, blocks: Iterable[Block], file: str, *, kept: int | None = None, earlier: bytes = b""
+    ) -> Iterator[Hit]:
+        """Hits in the order of the log, each signature once a line. Raises what reading the blocks raises.
+
+        `kept`: hits of one signature; at the end one more, the last, stands for its others. `earlier`: whole lines
+        before the first block, in which a time is looked for.
+        """
+        counts: Counter[int] = Counter()
+        others: dict[int, Hit] = {}
+        near = Near(earlier)
+        piece, on_piece = 0, set[int]()
+        failure: LogError | None = None
+        try:
+            for block in blocks:
+                if block.first != piece:
+                    piece, on_piece = block.first, set()
+                late: dict[int, tuple[int, re.Match[str]]] = {}
+                for start, index, found in self._matches(block, on_piece):
+                    counts[index] += 1
+                    if kept is not None and counts[index] > kept:
+                        late[index] = start, found
                         continue
-                    number = block.line_at(start)
-                    if number != last:
-                        last, on_last = number, set()
-                    if index not in on_last:
-                        on_last.add(index)
-                        kept = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
-                        timed[index] += 1
-                        near = _near(block.data, start, found.string) if timed[index] <= TIMED else ""
-                        yield Hit(self._names[index], file, number, found.string, kept, *found.span(), near=near)
+                    timed = counts[index] > TIMED or prefix_of(found.string).stamps
+                    text = "" if timed else near.before(block.data, start)
+                    yield self._hit(index, found, file, block.line_at(start), text)
+                for index, (start, found) in sorted(late.items(), key=lambda one: one[1][0]):
+                    others[index] = self._hit(index, found, file, block.line_at(start))
+                near.passed(block.data)
+        except LogError as error:  # what was read before counts
+            failure = error
+        for index, hit in sorted(others.items(), key=lambda one: one[1].line):
+            yield msgspec.structs.replace(hit, count=counts[index] - (kept or 0))
+        if failure is not None:
+            raise failure
+
+    def _matches(self, block: Block, on_piece: set[int]) -> Iterator[tuple[int, int, re.Match[str]]]:
+        """Where a line begins, and whose expression matches in it how.
+
+        `on_piece`: which are known to match the line with which the block begins. The pieces of an overlong line
+        have some text in common.
+        """
+        for start, line, which in self._scanner.scan(block.data):
+            for index in which:
+                if start or index not in on_piece:
+                    found = self._confirm(index, line)
+                    if found is not None:
+                        if not start:
+                            on_piece.add(index)
+                        yield start, index, found
+
+    def _hit(self, index: int, found: re.Match[str], file: str, number: int, near: str = "") -> Hit:
+        captures = {key: value[:CAPTURE] for key, value in found.groupdict("").items()}
+        return Hit(self._names[index], file, number, found.string, captures, *found.span(), near=near)
 
     def _confirm(self, index: int, line: bytes) -> re.Match[str] | None:
         pattern = self._compiled.get(index)
         if pattern is None:
             pattern = self._compiled[index] = re.compile(self._expressions[index])
         return next(filter(None, map(pattern.search, windows(line))), None)
-
-
-def _near(data: bytes, start: int, text: str) -> str:
-    if prefix_of(text).stamps:
-        return ""
-    for _ in range(LOOK_BACK):
-        end = start - 1
-        if end < 0:
-            break
-        start = data.rfind(b"\n", 0, end) + 1
-        before = data[start : min(end, start + BEGINNING)].decode(errors="replace")
-        if before and prefix_of(before).stamps:
-            return before
-    return ""
 
 
 def windows(line: bytes) -> Iterator[str]:

@@ -159,6 +159,19 @@ def divide(path: str, size: int) -> list[Part]:
     return [*parts, Part(start, None)] if parts else []
 
 
+def before(path: str, part: Part, size: int) -> bytes:
+    """Whole lines that stand before a part, of about `size` bytes, as blocks have them. Raises nothing."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            start = max(0, part.start - 4 * size)  # a colour may take as much as its word
+            file.seek(start)
+            data = file.read(part.start - start)
+    except OSError:  # reading the part itself tells of it
+        return b""
+    data = _printing(data[data.find(b"\n") + 1 if start else 0 :])
+    return data[data.find(b"\n", len(data) - size - 1) + 1 :] if len(data) > size else data
+
+
 def _text(path: str, file: IO[bytes], part: Part | None) -> Iterator[bytes]:
     if part is None:
         return unwrapped(_plain(path, _reader(file)))

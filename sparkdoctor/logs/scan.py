@@ -15,7 +15,8 @@ import msgspec
 from sparkdoctor.host import Data
 from sparkdoctor.logs.forked import forked
 from sparkdoctor.logs.match import Hit, Matcher, windows
-from sparkdoctor.logs.read import STDIN, Block, LogError, Part, divide, read_log
+from sparkdoctor.logs.near import NEAR
+from sparkdoctor.logs.read import STDIN, Block, LogError, Part, before, divide, read_log
 from sparkdoctor.patterns import WINDOW
 
 KEPT = 100
@@ -111,7 +112,7 @@ class Logs:
                     yield from _capped(self._put_together(name, islice(results, parts[path])))
                 else:
                     tail = Tail(name)
-                    yield from _capped(self._hits_of(path, name, tail, self.problems))
+                    yield from self._hits_of(path, name, tail, self.problems)
                     self._keep(tail)
 
     def _shared_out(self) -> list[tuple[str, Part | None]]:
@@ -130,15 +131,16 @@ class Logs:
             part=part,
             has_controls=self._matcher.has_controls,
         )
+        earlier = before(path, part, NEAR) if part is not None else b""
         try:
-            yield from self._matcher.scan(tail.following(blocks), name)
+            yield from self._matcher.scan(tail.following(blocks), name, kept=KEPT, earlier=earlier)
         except LogError as error:
             problems.append(error)
 
     def _read_part(self, path: str, part: Part | None) -> _PartRead:
         tail = Tail(path)
         problems: list[LogError] = []
-        hits = list(_capped(self._hits_of(path, path, tail, problems, part)))
+        hits = list(self._hits_of(path, path, tail, problems, part))
         ending = tail.ending() if tail.blocks and (part is None or part.end is None) else None
         return _PartRead(hits, tail.lines, ending, [(error.path, error.problem) for error in problems])
 
@@ -179,7 +181,7 @@ def _size(path: str) -> int:
 
 
 def _capped(hits: Iterable[Hit]) -> Iterator[Hit]:
-    """At most KEPT of each signature, then one that stands for its others: the last. What is capped stays as it is."""
+    """At most KEPT of each signature, then one that stands for its others, of hits that Matcher.scan gave for parts."""
     counts: Counter[str] = Counter()
     others: dict[str, Hit] = {}
     for hit in hits:
@@ -189,7 +191,7 @@ def _capped(hits: Iterable[Hit]) -> Iterator[Hit]:
         else:
             others[hit.signature] = hit
     for hit in sorted(others.values(), key=lambda hit: hit.line):
-        yield msgspec.structs.replace(hit, count=counts[hit.signature] - KEPT)
+        yield msgspec.structs.replace(hit, count=counts[hit.signature] - KEPT, near="")
 
 
 class Tail:

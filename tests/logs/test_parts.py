@@ -32,6 +32,7 @@ LINES = [
     b"\n",
     b"plain words\r\n",
     b"\x1b[31mred\n",
+    b"[2026-11-24 15:24:41] tick\n",
 ]
 
 

@@ -60,6 +60,15 @@ def test_a_storm_is_counted_and_not_kept(tmp_path: Path) -> None:
     assert [(hit.line, hit.count) for hit in hits if hit.count > 1] == [(5000, 5000 - KEPT)]
 
 
+def test_a_storm_before_the_damage_counts(tmp_path: Path) -> None:
+    path = tmp_path / "cut.log.gz"
+    noise = "".join(f"{number * 7919 % 10007} noise\n" for number in range(300_000))
+    path.write_bytes(gzip.compress(("a known line\n" * 500 + noise).encode())[:-1000])
+    several = logs(path)
+    assert sum(hit.count for hit in several.hits()) == 500
+    assert "damaged or cut off" in several.problems[0].problem
+
+
 def ending(text: str) -> tuple[bool, list[tuple[int, str]]]:
     several = logs("-", stdin=text.encode())
     list(several.hits())
