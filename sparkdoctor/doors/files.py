@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import posixpath
 import re
@@ -39,12 +38,18 @@ def ask(root: str, door: str, subject: str) -> str:
             return f"{stat.f_blocks * stat.f_frsize} {stat.f_bavail * stat.f_frsize}"
         case "environ":
             pairs = (item.partition("=") for item in _strings(root, f"/proc/{subject}/environ"))
-            return json.dumps(clean_env({name: value for name, equals, value in pairs if equals}))
+            return _json(clean_env({name: value for name, equals, value in pairs if equals}))
         case "cmdline":
             words = _strings(root, f"/proc/{subject}/cmdline")
             # A process that renamed itself (VLLM::EngineCore) leaves the rest of its words empty.
-            return json.dumps(clean_argv(words if any(words[1:]) else words[:1]))
+            return _json(clean_argv(words if any(words[1:]) else words[:1]))
     raise KeyError(door)
+
+
+def _json(answer: object) -> str:
+    import json  # two doors need it
+
+    return json.dumps(answer)
 
 
 def read(root: str, path: str) -> str:

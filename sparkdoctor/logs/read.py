@@ -6,22 +6,17 @@ colours and progress bars, or not a log at all. What cannot be read is one LogEr
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import importlib
-import lzma
 import os
 import re
-import shlex
 import stat
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO, BinaryIO, NamedTuple, cast
 
 from sparkdoctor.logs.forms import form_of, unwrapped
+from sparkdoctor.logs.unpack import BZIP2, Damaged, Pushed, Read, unpacker
 
 STDIN = "-"
 BLOCK = 1 << 20
@@ -39,7 +34,6 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 
 _C0 = bytes(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
@@ -88,10 +82,6 @@ class Block:
         return self._line
 
 
-Read = Callable[[int], bytes]
-"""At most so many bytes, none at the end; does not wait for more than one."""
-
-
 def has_controls(data: bytes) -> bool:
     """Whether UTF-8 text may have control characters other than tab, newline and carriage return."""
     return len(data.translate(None, _C0)) < len(data) or b"\xc2" in data
@@ -124,7 +114,7 @@ def read_log(
                 yield block
                 if whole:
                     number = block.line_at(len(block.data))
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, _DamagedZstd) as error:
+    except Damaged as error:
         raise LogError(path, f"the compressed data are damaged or cut off: {error}") from error
     except OSError as error:
         raise LogError(path, _words(error)) from error
@@ -145,7 +135,7 @@ def divide(path: str, size: int) -> list[Part]:
         with open(path, "rb", buffering=0) as file:
             head = file.read(READ)
             marks = tuple(mark for mark, _ in _BOMS)
-            if _unpacker(head) is not None or 0 in head or head.startswith(marks) or form_of(head) is not None:
+            if unpacker(head) is not None or 0 in head or head.startswith(marks) or form_of(head) is not None:
                 return parts
             start = 0
             for nominal in range(size, status.st_size - size, size):
@@ -198,16 +188,17 @@ def _open(path: str, stdin: BinaryIO | None) -> IO[bytes]:
         if source is None:
             raise LogError(path, "there is no standard input")
         return cast(IO[bytes], _Borrowed(source))
-    quoted = shlex.quote(path)
     try:
         mode = os.stat(path).st_mode
     except ValueError as error:  # a NUL in the name
         raise LogError(path, str(error)) from error
     passed = path == "/dev/stdin" or path.startswith(("/dev/fd/", "/proc/self/fd/"))
     if stat.S_ISDIR(mode):
-        raise LogError(path, f"is a folder; name the logs in it: sparkdoctor explain {quoted}/*.log")
+        raise LogError(path, f"is a folder; name the logs in it: sparkdoctor explain {_quoted(path)}/*.log")
     if stat.S_ISFIFO(mode) and not passed:
-        raise LogError(path, f"is a FIFO, which could wait for ever; read it as: sparkdoctor explain - < {quoted}")
+        raise LogError(
+            path, f"is a FIFO, which could wait for ever; read it as: sparkdoctor explain - < {_quoted(path)}"
+        )
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or passed):
         raise LogError(path, "is a device or a socket, not a log")
     return open(path, "rb", buffering=0)
@@ -221,6 +212,12 @@ class _Borrowed:
 
     def close(self) -> None:
         pass
+
+
+def _quoted(path: str) -> str:
+    import shlex  # for messages only
+
+    return shlex.quote(path)
 
 
 def _words(error: OSError) -> str:
@@ -243,7 +240,7 @@ def _reader(file: IO[bytes]) -> Read:
 
 
 def _is_line(head: bytes) -> bool:
-    return head.endswith(b"\n") and head.isascii() and not head.startswith(_BZIP2) and 0 not in head
+    return head.endswith(b"\n") and head.isascii() and not head.startswith(BZIP2) and 0 not in head
 
 
 def _plain(path: str, read: Read) -> Iterator[bytes]:
@@ -251,12 +248,12 @@ def _plain(path: str, read: Read) -> Iterator[bytes]:
     head = read(READ)
     if not head:
         raise LogError(path, "is empty" if path != STDIN else "nothing came in")
-    unpack = _unpacker(head)
+    unpack = unpacker(head)
     if unpack is not None:
         try:
-            read = unpack(_Pushed(head, read))
+            read = unpack(Pushed(head, read))
         except ModuleNotFoundError as error:  # a zip of the sources has no compiled packages
-            use = f"zstd -dc {shlex.quote(path)} | sparkdoctor explain -"
+            use = f"zstd -dc {_quoted(path)} | sparkdoctor explain -"
             raise LogError(path, f"is compressed with zstd, and {error.name} is not installed; use: {use}") from error
         head = read(READ)
         if not head:
@@ -283,56 +280,9 @@ def _refuse_binary(path: str, head: bytes) -> None:
         return
     for encoding, offset in (("UTF-16LE", 1), ("UTF-16BE", 0)):
         if path != STDIN and head[offset::2].count(0) == nuls > len(head) // 4:
-            use = f"iconv -f {encoding} -t UTF-8 {shlex.quote(path)} | sparkdoctor explain -"
+            use = f"iconv -f {encoding} -t UTF-8 {_quoted(path)} | sparkdoctor explain -"
             raise LogError(path, f"looks like {encoding} without a byte order mark; use: {use}")
     raise LogError(path, f"is binary, not a log (a NUL byte at offset {head.index(0)})")
-
-
-class _Pushed:
-    """A reader with bytes given back to it; what the decompressors of the standard library read from."""
-
-    def __init__(self, head: bytes, read: Read) -> None:
-        self._head = head
-        self._read = read
-
-    def read(self, size: int = READ) -> bytes:
-        if self._head:
-            taken, self._head = self._head[:size], self._head[size:]
-            return taken
-        return self._read(size)
-
-
-def _unpacker(head: bytes) -> Callable[[_Pushed], Read] | None:
-    if head.startswith(_GZIP):
-        return lambda source: gzip.GzipFile(fileobj=cast(IO[bytes], source), mode="rb").read1
-    if head.startswith(_BZIP2) and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
-        return lambda source: bz2.BZ2File(cast(IO[bytes], source)).read1
-    if head.startswith(_XZ):
-        return lambda source: lzma.LZMAFile(cast(IO[bytes], source)).read1
-    if head.startswith(_ZSTD):
-        return _unpack_zstd
-    return None
-
-
-class _DamagedZstd(Exception):
-    pass
-
-
-def _unpack_zstd(source: _Pushed) -> Read:
-    """Like the others; the library is loaded only for a log that needs it."""
-    try:
-        zstd = importlib.import_module("compression.zstd")  # in the standard library from Python 3.14 on
-    except ImportError:
-        zstd = importlib.import_module("backports.zstd")
-    file = zstd.ZstdFile(source)
-
-    def read(size: int) -> bytes:
-        try:
-            return bytes(file.read1(size))
-        except zstd.ZstdError as error:
-            raise _DamagedZstd(str(error)) from error
-
-    return read
 
 
 def count_lines(data: bytes) -> int:
