@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sparkdoctor.api import Certainty, Check, Fix, Node
+from sparkdoctor.late import late
 from sparkdoctor.signatures import Cause, Knowledge, Maturity, Role, Signature, fill
 
-_SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+_SECTION = late(r"^## (.+)$", re.MULTILINE)
 HOW_TO_FIX = "How to fix it"
 
 

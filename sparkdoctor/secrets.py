@@ -5,37 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from sparkdoctor.late import late
+
 REMOVED = "<removed>"
 
-_NAME = re.compile(
+_NAME = late(
     r"(?:^|[_.-])(?:TOKENS?|API_?KEYS?|ACCESS_?KEYS?|SECRET_?KEYS?|KEYS?|SECRETS?|PASSWORDS?|PASSWD|PASS|PASSPHRASE"
     r"|CREDENTIALS?|AUTH|AUTHORIZATION|COOKIE|DSN|JWT|BEARER|WEBHOOK|WEBHOOK_URL)(?:$|[_.-](?!PATH|FILE|DIR|NAME|ID\b))"
     r"|(?:TOKEN|PASSWORD|PASSWD|SECRET|APIKEY)$|(?:^|_)(?!OLD)[A-Z0-9]+_PWD$",
     re.IGNORECASE,
 )
-_COUNT = re.compile(r"TOKENS?(?:$|[_.-])", re.IGNORECASE)
-_NUMBER = re.compile(r"[0-9.,]{1,12}|true|false|none|auto", re.IGNORECASE)
+_COUNT = late(r"TOKENS?(?:$|[_.-])", re.IGNORECASE)
+_NUMBER = late(r"[0-9.,]{1,12}|true|false|none|auto", re.IGNORECASE)
 """MTP_NUM_TOKENS=3 and LONG_PREFILL_TOKEN_THRESHOLD=4096 count tokens of another kind."""
 
-_URL = re.compile(
+_URL = late(
     r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^\s/@:'\"]*:[^\s/'\"]*|[^\s/@:'\"]{8,})@", re.IGNORECASE
 )
-_QUERY = re.compile(r"(?P<name>[?&][a-z0-9_-]*(?:token|key|secret|password|signature|sig)=)[^&\s'\"#]+", re.IGNORECASE)
-_KNOWN = re.compile(
+_QUERY = late(r"(?P<name>[?&][a-z0-9_-]*(?:token|key|secret|password|signature|sig)=)[^&\s'\"#]+", re.IGNORECASE)
+_KNOWN = late(
     r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}"
     r"|glpat-[A-Za-z0-9_-]{16,}|nvapi-[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
     r"|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]*)"
 )
-_BEARER = re.compile(r"(?P<how>\b(?:bearer|basic) +)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_SERIAL = re.compile(r"^(?P<name>(?=\w*SERIAL)\w+=).+$", re.MULTILINE)
+_BEARER = late(r"(?P<how>\b(?:bearer|basic) +)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_PRIVATE_KEY = late(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_SERIAL = late(r"^(?P<name>(?=\w*SERIAL)\w+=).+$", re.MULTILINE)
 """/etc/dgx-release has the serial number of the machine."""
 
-_OPTION = re.compile(r"--?[a-z0-9-]*(?:api-key|api-keys|token|secret|password|passwd)", re.IGNORECASE)
+_OPTION_NAME = r"--?[a-z0-9-]*(?:api-key|api-keys|token|secret|password|passwd)"
+_OPTION = late(_OPTION_NAME, re.IGNORECASE)
 _VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s;&|]+)"
-_SCRIPT_OPTION = re.compile(rf"(?P<what>(?<!\S){_OPTION.pattern}[ =]+)(?!\$|-){_VALUE}", re.IGNORECASE)
-_ASSIGNED = re.compile(r"\b(?P<name>[A-Za-z_]\w*)=")
-_JSON = re.compile(r'(?P<before>"(?P<name>[\w.-]{1,64})" *: *")(?P<value>[^"]+)')
+_SCRIPT_OPTION = late(rf"(?P<what>(?<!\S){_OPTION_NAME}[ =]+)(?!\$|-){_VALUE}", re.IGNORECASE)
+_ASSIGNED = late(r"\b(?P<name>[A-Za-z_]\w*)=")
+_JSON = late(r'(?P<before>"(?P<name>[\w.-]{1,64})" *: *")(?P<value>[^"]+)')
 
 
 def is_secret(name: str, value: str = "") -> bool:

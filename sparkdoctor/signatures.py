@@ -20,6 +20,7 @@ import msgspec
 
 from sparkdoctor.api import NAME, Certainty, Severity
 from sparkdoctor.host import Data
+from sparkdoctor.late import late
 from sparkdoctor.marks import Mark, Pattern, Phase
 from sparkdoctor.nearest import nearest
 from sparkdoctor.patterns import captures, plain_text, refusal
@@ -122,7 +123,7 @@ T = TypeVar("T", bound=Entry)
 
 _KINDS: dict[str, type[Entry]] = {"signature": Signature, "cause": Cause, "phase": Phase, "mark": Mark}
 
-_CAPTURE = re.compile(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
+_CAPTURE = late(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal, cast
@@ -21,6 +20,7 @@ import msgspec
 from sparkdoctor import archive
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import Data, Space
+from sparkdoctor.late import late
 from sparkdoctor.secrets import clean_text
 
 Door = Literal["file", "folder", "link", "head", "layer", "space", "environ", "cmdline", "command", "docker",
@@ -327,7 +327,7 @@ class Recording(System):
         return archive.render(entries)
 
 
-SLOT = re.compile(r"(?P<table>.*/ports/\d+/gids)/(?P<number>\d+)")
+SLOT = late(r"(?P<table>.*/ports/\d+/gids)/(?P<number>\d+)")
 NO_GID = "0000:0000:0000:0000:0000:0000:0000:0000\n"
 """What the kernel prints for an unused slot (ib_core, sysfs.c, show_port_gid)."""
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.predict", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
     "sparkdoctor/nccl": {"sparkdoctor.nccl", "sparkdoctor.host", "sparkdoctor.fact"},
-    "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.marks", "sparkdoctor.patterns", "sparkdoctor.signatures", "sparkdoctor.cache", "sparkdoctor.errors"},
+    "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.marks", "sparkdoctor.patterns", "sparkdoctor.signatures", "sparkdoctor.cache", "sparkdoctor.errors", "sparkdoctor.late"},
     "sparkdoctor/facts": {"sparkdoctor.facts", "sparkdoctor.fact", "sparkdoctor.host", "sparkdoctor.system", "sparkdoctor.launch.types", "sparkdoctor.nccl"},
     "sparkdoctor/doors": {"sparkdoctor.doors", "sparkdoctor.system", "sparkdoctor.secrets"},
 }  # fmt: skip

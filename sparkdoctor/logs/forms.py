@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from sparkdoctor.late import late
 from sparkdoctor.logs.origin import prefix_of
 
 SNIFF = 4096
@@ -157,7 +158,7 @@ class _DockerEntries(_Joined):
         return self._joined(entry.stream, f"{entry.time} ".encode(), text.removesuffix(b"\n"), text.endswith(b"\n"))
 
 
-_CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,30}) (stdout|stderr) ([FP])(?::\S*)? ")
+_CRI = late(rb"(\d{4}-\d\d-\d\dT\S{8,30}) (stdout|stderr) ([FP])(?::\S*)? ")
 """The Kubernetes Container Runtime Interface: time, stream, F(ull) or P(artial) line."""
 
 

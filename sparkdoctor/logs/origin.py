@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os.path
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
+from sparkdoctor.late import by_first, late
 from sparkdoctor.logs.times import Stamp, stamp_at
 
 PREFIXES = 12
@@ -35,43 +37,51 @@ class Prefix(NamedTuple):
 
 
 _HOST = r"(?P<node>[A-Za-z0-9][\w.-]{0,252})"
+_DIGITS = "0123456789"
+_NAME_BEGINS = f"{_DIGITS}ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Each with the characters that it may begin with.
 _TAGS = tuple(
-    re.compile(tag, re.ASCII)
-    for tag in (
+    (begins, late(tag, re.ASCII))
+    for begins, tag in (
         # vLLM and Ray: (Worker_TP1 pid=312), (EngineCore_DP0 pid=9), (RayWorkerWrapper pid=7, ip=10.0.0.2)
-        r"\((?P<process>[A-Za-z_][\w.:-]{0,80}) pid=(?P<pid>\d+)(?:, ip=(?P<node>[\w.:-]+))?\) ?",
+        ("(", r"\((?P<process>[A-Za-z_][\w.:-]{0,80}) pid=(?P<pid>\d+)(?:, ip=(?P<node>[\w.:-]+))?\) ?"),
         # PyTorch: [rank1]: and, by torchrun --tee, [default1]:
-        r"\[rank(?P<rank>\d{1,6})\]: ?",
-        r"\[(?P<process>default\d{1,6})\]: ?",
+        ("[", r"\[rank(?P<rank>\d{1,6})\]: ?"),
+        ("[", r"\[(?P<process>default\d{1,6})\]: ?"),
         # NCCL (src/debug.cc): host:pid:tid [device]
-        rf"{_HOST}:(?P<pid>\d+):\d+ \[\d+\] ",
+        (_NAME_BEGINS, rf"{_HOST}:(?P<pid>\d+):\d+ \[\d+\] "),
         # kubectl logs --prefix
-        r"\[pod/(?P<container>[\w.-]+)/[\w.-]+\] ",
+        ("[", r"\[pod/(?P<container>[\w.-]+)/[\w.-]+\] "),
         # mpirun --tag-output: [job,rank]<stdout>:
-        r"\[\d+,(?P<rank>\d{1,6})\]<std(?:out|err)>: ?",
+        ("[", r"\[\d+,(?P<rank>\d{1,6})\]<std(?:out|err)>: ?"),
     )
 )
 # Only at the beginning of a line: elsewhere they are part of a message.
 _LABELS = tuple(
-    re.compile(label, re.ASCII)
-    for label in (
+    (begins, late(label, re.ASCII))
+    for begins, label in (
         # docker service logs: name.replica.id@node, docker compose logs: name-replica
-        r"(?P<container>[A-Za-z0-9][\w.-]{0,200})@(?P<node>[\w.-]{1,250}) +\| ?",
-        r"(?P<container>[A-Za-z0-9][\w.-]{0,200}) *\| ",
+        (_NAME_BEGINS, r"(?P<container>[A-Za-z0-9][\w.-]{0,200})@(?P<node>[\w.-]{1,250}) +\| ?"),
+        (_NAME_BEGINS, r"(?P<container>[A-Za-z0-9][\w.-]{0,200}) *\| "),
         # srun --label
-        r" {0,6}(?P<rank>\d{1,6}): ",
+        (f" {_DIGITS}", r" {0,6}(?P<rank>\d{1,6}): "),
     )
 )
 # Only after a time: syslog and journalctl, whose process must have a number (or be the kernel), else any two
 # words before a colon would do; SGLang's ranks inside the brackets of its time.
-_SYSLOG = re.compile(rf" {_HOST} (?P<process>[\w./@:-]{{1,200}}?)(?:\[(?P<pid>\d+)\]: ?|(?<=kernel): ?)", re.ASCII)
-_SGLANG = re.compile(r" (?P<process>(?:DP\d+ ?|PP\d+ ?|TP\d+ ?|EP\d+ ?)+)\] ?", re.ASCII)
-_FILLING = re.compile(r"[ \t]+|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?=[\[(\d])", re.ASCII)
-_WORKER_RANK = re.compile(r"(?:Worker_TP|VllmWorker-|TP)(?P<rank>\d{1,6})", re.ASCII)
+_SYSLOG = late(rf" {_HOST} (?P<process>[\w./@:-]{{1,200}}?)(?:\[(?P<pid>\d+)\]: ?|(?<=kernel): ?)", re.ASCII)
+_SGLANG = late(r" (?P<process>(?:DP\d+ ?|PP\d+ ?|TP\d+ ?|EP\d+ ?)+)\] ?", re.ASCII)
+_FILLING = late(r"[ \t]+|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?=[\[(\d])", re.ASCII)
+_WORKER_RANK = late(r"(?:Worker_TP|VllmWorker-|TP)(?P<rank>\d{1,6})", re.ASCII)
 """Workers of a group that is only tensor parallel; with PP or DP beside TP the name alone gives no rank."""
-_FILE_RANK = re.compile(r"(?:^|[._-])(?:rank|task|proc)[._-]?(\d{1,6})(?=[._-]|$)", re.ASCII | re.IGNORECASE)
+_FILE_RANK = late(r"(?:^|[._-])(?:rank|task|proc)[._-]?(\d{1,6})(?=[._-]|$)", re.ASCII | re.IGNORECASE)
 
 
+_ELSEWHERE = by_first(_TAGS)
+_FIRST = by_first(_LABELS + _TAGS)
+
+
+@lru_cache(maxsize=1024)  # several ask for the same line one after the other
 def prefix_of(text: str) -> Prefix:
     """The prefixes of a line, with every time among them."""
     text = text[:LENGTH]
@@ -85,7 +95,7 @@ def prefix_of(text: str) -> Prefix:
             found = _SGLANG.match(text, stamp.end) or _SYSLOG.match(text, stamp.end)
             at = stamp.end
         else:
-            tags = _TAGS if at else _LABELS + _TAGS
+            tags = (_ELSEWHERE if at else _FIRST).get(text[at : at + 1], ())
             found = next((found for tag in tags if (found := tag.match(text, at))), None) or _FILLING.match(text, at)
             if found is None:
                 break

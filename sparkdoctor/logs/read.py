@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO, BinaryIO, NamedTuple, cast
 
+from sparkdoctor.late import late
 from sparkdoctor.logs.forms import form_of, unwrapped
 from sparkdoctor.logs.unpack import BZIP2, Damaged, Pushed, Read, unpacker
 
@@ -36,12 +36,12 @@ _BOMS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 )
 
 _C0 = bytes(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r")
-_C1 = re.compile(rb"\xc2[\x80-\x9f]")
+_C1 = late(rb"\xc2[\x80-\x9f]")
 """U+0080 to U+009F in UTF-8."""
 
 # ECMA-48: control sequences, control strings with their end, and escapes of two or three characters.
 # A control string without an end is not taken away: it could hide the rest of the line.
-_ESCAPES = re.compile(
+_ESCAPES = late(
     rb"\x1b\[[0-?]*[ -/]*[@-~]|\xc2\x9b[0-?]*[ -/]*[@-~]"
     rb"|\x1b[\]PX^_][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)"
     rb"|\x1b[ -/]*[0-~]"

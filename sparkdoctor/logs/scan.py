@@ -13,6 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from sparkdoctor.host import Data
+from sparkdoctor.late import late
 from sparkdoctor.logs.forked import forked
 from sparkdoctor.logs.match import Hit, Matcher, windows
 from sparkdoctor.logs.near import NEAR
@@ -34,8 +35,8 @@ MUCH = 64 << 20
 PART = 16 << 20
 """Bytes of a part; not less than TAIL."""
 
-_HARMLESS = re.compile(r"\b(?:INFO|DEBUG|WARNING)\b")
-_ERROR_LIKE = re.compile(
+_HARMLESS = late(r"\b(?:INFO|DEBUG|WARNING)\b")
+_ERROR_LIKE = late(
     r"\b(?:\w*(?:error|exception)|fatal|critical|panic|abort(?:ed|ing)?|killed|fail(?:ed|ure)?|segfault|cannot"
     r"|could not|unable to|denied|refused|timed out|timeout|no such|not found|core dumped|out of memory|unhandled)\b",
     re.IGNORECASE,

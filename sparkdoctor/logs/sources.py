@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from sparkdoctor.late import late
 from sparkdoctor.logs.read import STDIN, LogError
 
 FILES = 2000
@@ -20,12 +21,12 @@ DEPTH = 8
 _PACKED = r"(?:\.(?:gz|zst|xz|bz2))?"
 # Names under which programs leave logs: a suffix, rotated or not (vllm.log.2.gz, 1ab-json.log, slurm-7.out,
 # worker-3.err of Ray), and the kernel's and syslog's own files.
-_LOG = re.compile(
+_LOG = late(
     rf"(?:.+\.(?:log|out|err|stdout|stderr|txt|journal-export)|(?:syslog|messages|dmesg|kern|stdout|stderr)(?:\.log)?)"
     rf"(?:[.-]\d{{1,14}})?{_PACKED}",
     re.IGNORECASE,
 )
-_ROTATED = re.compile(rf"(?P<log>.+?)(?:\.(?P<age>\d{{1,3}})|-(?P<date>20\d{{6}}(?:-?\d{{2,6}})?)){_PACKED}", re.ASCII)
+_ROTATED = late(rf"(?P<log>.+?)(?:\.(?P<age>\d{{1,3}})|-(?P<date>20\d{{6}}(?:-?\d{{2,6}})?)){_PACKED}", re.ASCII)
 
 
 def expand(arguments: Iterable[str]) -> tuple[list[str], list[LogError]]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from sparkdoctor.host import Data
+from sparkdoctor.late import by_first, late
 
 DAY = 86400.0
 AHEAD = DAY
@@ -69,38 +70,44 @@ _MONTHS = {
 _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<part>\d{1,9}))?"
 _NAMED = rf"(?P<name>{'|'.join(_MONTHS)})"
 
-# In this order: a later one would also take the beginning of an earlier one.
-_FORMS = tuple(
-    re.compile(form, re.ASCII)
-    for form in (
+_DIGITS, _DAYS = "0123456789", "MTWFS"
+
+# In this order: a later one would also take the beginning of an earlier one. Each with the characters that it may
+# begin with.
+_FORMS = by_first(
+    (begins, late(form, re.ASCII))
+    for begins, form in (
         # ISO 8601 and RFC 3339 (docker, kubectl, journalctl -o short-iso, dmesg --time-format iso), NCCL's
         # "[%F %T] " (its default NCCL_DEBUG_TIMESTAMP_FORMAT), `Tue 2026-11-24 15:24:41 UTC` of -o short-full.
         (
-            r"\[?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)[T ]"
-            rf"{_TIME}(?: ?(?P<zone>Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b))?"
+            f"[{_DAYS}{_DIGITS}",
+            (
+                r"\[?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)[T ]"
+                rf"{_TIME}(?: ?(?P<zone>Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b))?"
+            ),
         ),
         # vLLM's "%m-%d %H:%M:%S" after the level (vllm/logger.py)
-        rf"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<month>\d\d)-(?P<day>\d\d) {_TIME}",
+        ("DIWEC", rf"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<month>\d\d)-(?P<day>\d\d) {_TIME}"),
         # glog, as PyTorch's C++ writes it: [W1124 15:24:41.123456789 file.cpp:1]; newer glog has the year
-        rf"\[?[DIWEFCV](?P<year>20\d\d)?(?P<month>\d\d)(?P<day>\d\d) {_TIME}",
+        ("[DIWEFCV", rf"\[?[DIWEFCV](?P<year>20\d\d)?(?P<month>\d\d)(?P<day>\d\d) {_TIME}"),
         # ctime(3): dmesg -T
-        rf"\[?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {_NAMED} {{1,2}}(?P<day>\d{{1,2}}) {_TIME} (?P<year>\d{{4}})",
+        (
+            f"[{_DAYS}",
+            rf"\[?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {_NAMED} {{1,2}}(?P<day>\d{{1,2}}) {_TIME} (?P<year>\d{{4}})",
+        ),
         # RFC 3164: syslog, journalctl -o short
-        rf"{_NAMED} {{1,2}}(?P<day>\d{{1,2}}) {_TIME}",
+        ("JFMASOND", rf"{_NAMED} {{1,2}}(?P<day>\d{{1,2}}) {_TIME}"),
         # printk: seconds since boot
-        r"(?:<\d{1,3}>)?\[ {0,11}(?P<boot>\d{1,10}\.\d{6})\]",
+        ("[<", r"(?:<\d{1,3}>)?\[ {0,11}(?P<boot>\d{1,10}\.\d{6})\]"),
         # seconds or milliseconds since 1970: journalctl -o short-unix
-        r"(?P<epoch>1\d{9})(?:\.(?P<part>\d{1,9})|(?P<milli>\d{3}))?(?=[ \t:,|])",
+        ("1", r"(?P<epoch>1\d{9})(?:\.(?P<part>\d{1,9})|(?P<milli>\d{3}))?(?=[ \t:,|])"),
     )
 )
-_MAY_BEGIN = frozenset("[<0123456789DIWEFCVJFMASONT")
 
 
 def stamp_at(text: str, at: int = 0) -> Stamp | None:
     """The time that begins at this character, None if there is none."""
-    if text[at : at + 1] not in _MAY_BEGIN:
-        return None
-    for form in _FORMS:
+    for form in _FORMS.get(text[at : at + 1], ()):
         found = form.match(text, at)
         if found:
             return _stamp(found)
