@@ -7,9 +7,10 @@ same answer.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 FLAGS = {"--json": "as_json", "-v": "verbose", "--verbose": "verbose"}
 """The options that `explain LOG...` may have here, and what they are called in sparkdoctor.telling."""
@@ -21,6 +22,7 @@ def main() -> None:
         from sparkdoctor.cli import main as command_line
 
         return command_line()
+    gc.set_threshold(100_000)  # imports make much and leave no garbage: most runs end before the first collection
     from sparkdoctor.ask import Ask
     from sparkdoctor.system import Live
     from sparkdoctor.telling import EXPLANATION, answering, explain_logs
@@ -30,7 +32,16 @@ def main() -> None:
             explain_logs(logs, ask=Ask(), system=Live(), environ=dict(os.environ), **flags)
     except KeyboardInterrupt:
         print("\nAborted!", file=sys.stderr)  # as click ends
-        sys.exit(1)
+        end(1)
+    except SystemExit as done:
+        end(int(done.code or 0))
+
+
+def end(code: int) -> NoReturn:
+    """Leave without taking every module apart, which takes longer than explaining a small log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def plain_logs(words: list[str]) -> tuple[list[str], dict[str, Any]]:

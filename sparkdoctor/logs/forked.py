@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 from collections.abc import Callable, Generator, Sequence
 from typing import NoReturn, TypeVar
 
@@ -30,6 +29,8 @@ def forked(tasks: Sequence[T], work: Callable[[T], bytes]) -> Generator[bytes]:
     if count < 2 or len(tasks) > TASKS or _has_threads():
         yield from map(work, tasks)
         return
+    import signal
+
     numbers, out = os.pipe()
     os.write(out, b"".join(number.to_bytes(_NUMBER, "little") for number in range(len(tasks))))
     os.close(out)
@@ -69,6 +70,8 @@ def _has_threads() -> bool:
 
 def _be_worker(tasks: Sequence[T], work: Callable[[T], bytes], numbers: int, out: int) -> NoReturn:
     """Never comes back: what the parent has begun (files to flush, `finally`) is the parent's to end."""
+    import signal
+
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from collections.abc import Callable
 
 
 def printable(text: str) -> str:
@@ -14,13 +14,15 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_one(char) for char in text)
+    from unicodedata import category  # a sizeable table, which plain ASCII does without
+
+    return "".join(_one(char, category) for char in text)
 
 
-def _one(char: str) -> str:
+def _one(char: str, category: Callable[[str], str]) -> str:
     if char == "\t":
         return " "
-    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+    if category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
         return char.encode("unicode_escape", "surrogatepass").decode("ascii")
     return char
 
