@@ -117,7 +117,7 @@ def test_the_second_explanation_imports_little(words: list[str], tmp_path: Path)
     """Counted, not timed: what is in here is most of what a run costs."""
     machine = "import sparkdoctor.explaining as e; e._cannot_run_models = lambda _: True; "  # whatever this one is
     code = (
-        f"import os, sys; sys.argv[0] = 'sparkdoctor'; {machine}; leave = os._exit\n"
+        f"import os, sys; sys.argv[0] = 'sparkdoctor'; {machine}leave = os._exit\n"
         "os._exit = lambda code: (print(*sys.modules, file=sys.stderr, flush=True), leave(code))\n"
         "from sparkdoctor.start import main; main()"
     )
