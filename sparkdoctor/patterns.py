@@ -29,6 +29,8 @@ STEPS = 5e7
 """Backtracking steps that a pattern may need at worst on one window; a fraction of a second."""
 PLAIN_TEXT = 6
 """Characters of plain text, in a row, that every matching line must contain."""
+SPELT_OUT = 16
+"""Texts that alternatives within a run of plain text may make of it."""
 
 _FORBIDDEN = {
     _op.GROUPREF: "a back-reference",
@@ -140,22 +142,35 @@ def _walk(items: Items) -> Iterator[tuple[Any, Any]]:
 
 
 def _texts(items: Items) -> tuple[str, ...]:
-    """The choice whose shortest text is longest, of the runs of literals and the alternatives in a sequence."""
+    """The choice whose shortest text is longest, of the runs of literals, with alternatives that are part of a run
+    spelt out, and the alternatives in a sequence."""
     offers: list[tuple[str, ...]] = []
-    run = ""
+    runs = [""]
     for op, value in [*items, (_op.ANY, None)]:
+        if op is _op.AT:
+            continue
         if op is _op.LITERAL:
-            run += chr(value)
-        elif op is not _op.AT:
-            offers.append((run,))
-            run = ""
+            runs = [run + chr(value) for run in runs]
+            continue
         if op is _op.BRANCH:
-            branches = [_texts(_opened(branch)) for branch in value[1]]
-            if all(branches):
-                offers.append(tuple(dict.fromkeys(text for texts in branches for text in texts)))
+            branches = [_opened(branch) for branch in value[1]]
+            words = [_literal(branch) for branch in branches]
+            if None not in words and len(runs) * len(words) <= SPELT_OUT:
+                runs = [run + str(word) for run in runs for word in words]
+                continue
+            texts = [_texts(branch) for branch in branches]
+            if all(texts):
+                offers.append(tuple(dict.fromkeys(text for some in texts for text in some)))
         elif op in _REPEATS and value[0] >= 1:
             offers.append(_texts(_opened(value[2])))
+        offers.append(tuple(dict.fromkeys(runs)))
+        runs = [""]
     return max(offers, key=lambda texts: min(map(len, texts), default=0)) if any(map(any, offers)) else ()
+
+
+def _literal(items: Items) -> str | None:
+    """The one text that a sequence matches; None when it matches others."""
+    return "".join(chr(value) for _, value in items) if all(op is _op.LITERAL for op, _ in items) else None
 
 
 class _Rest(NamedTuple):

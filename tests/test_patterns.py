@@ -184,9 +184,35 @@ def test_every_match_contains_the_plain_text(one: str, two: str, data: st.DataOb
     assert min(map(len, plain_text(pattern))) >= 6
 
 
+WORDS = st.text("ab.", min_size=1, max_size=4).map(re.escape)
+
+
+@given(
+    st.data(),
+    st.lists(st.one_of(WORDS, st.lists(WORDS, min_size=1, max_size=4), st.just(r"\d{0,2}")), min_size=1, max_size=6),
+)
+def test_alternatives_spelt_out_miss_no_match(data: st.DataObject, parts: list[str | list[str]]) -> None:
+    pattern = "".join(part if isinstance(part, str) else f"(?:{'|'.join(part)})" for part in parts)
+    line = data.draw(st.from_regex(pattern))
+    texts = plain_text(pattern)
+    assert not texts or any(text in line for text in texts)
+    assert len(texts) <= 16
+
+
 def test_plain_text_is_the_longest_that_is_certain() -> None:
     assert plain_text(r"(?:short)? longer text \w+ the longest text of all (x|y)") == (" the longest text of all ",)
-    assert plain_text(r"(?:one hundred|two hundreds) of") == ("one hundred", "two hundreds")
+    assert plain_text(r"(?:one hundred|two hundreds) of") == ("one hundred of", "two hundreds of")
+    assert plain_text(r"a (?:one|\w{9}) hundreds of") == (" hundreds of",)
+    assert plain_text(r"(?:first|one more) (?:of|in) (?:\d|all)") == (
+        "first of ",
+        "first in ",
+        "one more of ",
+        "one more in ",
+    )
+    # Nine are enough: the next alternatives would make it eighteen. The `e` that they share is before them.
+    colours = [f"{colour}{kind}e" for colour in ("red", "green", "blue") for kind in ("light", "shade", "paint")]
+    assert plain_text(r"(?:red|green|blue)(?:light|shade|paint)(?:er|est)") == tuple(colours)
+    assert plain_text(r"(?:fail|fail)ed now") == ("failed now",)
     assert plain_text(r"\bword\b") == ("word",)
     assert plain_text(r"\w+") == ()
 
