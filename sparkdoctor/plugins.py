@@ -14,8 +14,8 @@ import msgspec
 from sparkdoctor.cache import digest, keep, recall
 from sparkdoctor.host import Data
 
-PREFIX = "sparkdoctor."
-"""Of the groups of entry points that are ours."""
+GROUPS = ("sparkdoctor.checks", "sparkdoctor.knowledge")
+"""The groups of entry points that are ours."""
 SETTLED = 3.0
 """Seconds after which a folder's time of change tells one change from the next."""
 
@@ -83,8 +83,8 @@ def _ask_all() -> list[Entry]:
 
     return [
         Entry(point.group, point.value, f"package {point.dist.name}" if point.dist else f"entry point {point.name}")
-        for point in entry_points()
-        if point.group.startswith(PREFIX)
+        for group in GROUPS
+        for point in entry_points(group=group)  # all groups at once is deprecated in Python 3.11
     ]
 
 

@@ -105,6 +105,7 @@ class WrittenFile:
             data = self._file.read(size)
             if data:
                 self._read += len(data)
+                self._head += data[: _HEAD - len(self._head)]  # as it was when it was read: it may be another by now
                 self.empty = False
                 return data
             if ending or moved:
@@ -116,10 +117,7 @@ class WrittenFile:
         descriptor = self._file.fileno()
         if os.fstat(descriptor).st_size < self._read:
             return True
-        head = os.pread(descriptor, _HEAD, 0)
-        known = self._head
-        self._head = head[: max(len(known), min(self._read, _HEAD))]
-        return not head.startswith(known)
+        return os.pread(descriptor, len(self._head), 0) != self._head
 
     def _moved(self) -> bool:
         """Whether the path names another file by now. While it names none, the old one may still be written."""

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
-from sparkdoctor.logs.follow import Feed, Follow, News, Sign
+from sparkdoctor.logs.follow import Feed, Follow, News, Sign, WrittenFile
 from sparkdoctor.logs.read import Block, LogError
 
 DEADLINE = 30.0
@@ -103,6 +104,16 @@ def test_a_truncated_file_begins_anew(tmp_path: Path, follow: Follow, text: str)
     reader.until(lambda: len(reader.lines(str(path))) == 3)
     path.write_text(text)  # the same file: truncated, then written
     reader.until(lambda: (1, text.strip()) in reader.lines(str(path)))
+
+
+def test_a_file_written_over_right_after_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("one\n")
+    with path.open("rb", buffering=0) as file:
+        growing = WrittenFile(str(path), cast(BinaryIO, file), threading.Event())
+        assert growing.read(100) == b"one\n"
+        path.write_text("something longer\n")
+        assert (growing.read(100), growing.replaced) == (b"", True)
 
 
 def test_a_file_that_comes_later_is_waited_for(tmp_path: Path, follow: Follow) -> None:
