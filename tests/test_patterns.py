@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sparkdoctor.patterns import STEPS, captures, plain_text, refusal, worst_steps
@@ -178,6 +178,7 @@ def test_the_estimate_is_not_below_what_backtracking_takes(pattern: str, text: s
 @given(_patterns(), _patterns(), st.data())
 def test_every_match_contains_the_plain_text(one: str, two: str, data: st.DataObject) -> None:
     pattern = f"{one}needle|{two}thread[ab]haystack" if data.draw(st.booleans()) else f"{one}needle{two}"
+    assume(refusal(pattern) == "")  # `re` takes hours with some of the others
     line = data.draw(st.from_regex(pattern))
     assert re.search(pattern, line)
     assert any(text in line for text in plain_text(pattern))
