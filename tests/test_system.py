@@ -53,7 +53,7 @@ def test_a_file_of_somebody_else() -> None:
 
 
 def test_a_path_with_a_nul_character() -> None:
-    assert Live().read("/etc/\0hosts").problem == "embedded null byte"
+    assert "embedded null" in Live().read("/etc/\0hosts").problem  # byte, or character from Python 3.13 on
 
 
 def test_a_named_pipe_does_not_block(tmp_path: Path) -> None:

@@ -126,6 +126,15 @@ def test_who_stops_early_leaves_nothing_behind() -> None:
     results.close()  # the fixture sees that no process and no pipe is left
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore SIGINT, and these tests inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupt_ends_all() -> None:
     def work(task: int) -> bytes:
         if task == 1:
