@@ -32,6 +32,14 @@ class Verdict(enum.Enum):
     """The facts at hand do not decide."""
 
 
+class Remedy(Data, frozen=True, omit_defaults=False):
+    """A fix, and the nodes on which it is to be done just so."""
+
+    fix: Fix
+    on: tuple[str, ...] = ()
+    """Empty when no facts say where."""
+
+
 class Candidate(Data, frozen=True, omit_defaults=False):
     """A possible cause, and what the facts say about it."""
 
@@ -43,7 +51,8 @@ class Candidate(Data, frozen=True, omit_defaults=False):
     on: tuple[str, ...]
     """The nodes whose facts decided."""
     seen: tuple[Seen, ...]
-    fix: Fix | None
+    fixes: tuple[Remedy, ...]
+    """All that is to be done when it is confirmed; empty when it is ruled out."""
     decide: str
     """The command that decides, empty when it is decided."""
 
@@ -78,7 +87,7 @@ class Diagnosis(Data, frozen=True, omit_defaults=False):
     """The first of `causes` that is not ruled out; the signature itself when it has none; None when all are ruled out."""
     why: str
     causes: tuple[Candidate, ...]
-    fix: Fix | None
+    fixes: tuple[Remedy, ...]
     """Of the confirmed cause, else the signature's own, else of the most likely open cause."""
     evidence: tuple[Line, ...]
     count: int
@@ -196,7 +205,7 @@ def _same_host(one: str, other: str) -> bool:
 
 def _of_cause(cause: Cause) -> Candidate:
     fix = Fix(cause.fix.strip(), run=cause.run, certainty=cause.certainty)
-    return Candidate(cause.name, cause.title, Verdict.OPEN, "", (), (), fix, cause.decide)
+    return Candidate(cause.name, cause.title, Verdict.OPEN, "", (), (), (Remedy(fix),), cause.decide)
 
 
 def _of_check(check: Check, cluster: Cluster | None) -> Candidate:
@@ -215,20 +224,29 @@ def _of_check(check: Check, cluster: Cluster | None) -> Candidate:
             "; ".join(dict.fromkeys(finding.message for finding in findings)),
             _nodes(failed),
             tuple(seen for finding in findings for seen in finding.seen),
-            findings[0].fix,
+            _remedies(failed),
             "",
         )
     passed = [result for result in results if result.status is Status.PASSED]
     seen = tuple(seen for result in passed for seen in result.seen)
     if len(passed) == len(results):
-        return Candidate(check.name, check.title, Verdict.RULED_OUT, "", _nodes(passed), seen, None, "")
+        return Candidate(check.name, check.title, Verdict.RULED_OUT, "", _nodes(passed), seen, (), "")
     blind = [result for result in results if result.status is not Status.PASSED]
     reason = "; ".join(dict.fromkeys(f"{', '.join(result.on)}: {result.reason}" for result in blind))
     return _open(check, reason, _nodes(passed), seen, decide)
 
 
+def _remedies(failed: Iterable[Result]) -> tuple[Remedy, ...]:
+    """The fixes of all findings, each once."""
+    on: dict[Fix, dict[str, None]] = {}
+    for result in failed:
+        for finding in result.findings:
+            on.setdefault(finding.fix, {}).update(dict.fromkeys(result.on))
+    return tuple(Remedy(fix, tuple(nodes)) for fix, nodes in on.items())
+
+
 def _open(check: Check, message: str, on: tuple[str, ...], seen: tuple[Seen, ...], decide: str) -> Candidate:
-    return Candidate(check.name, check.title, Verdict.OPEN, message, on, seen, advice(check), decide)
+    return Candidate(check.name, check.title, Verdict.OPEN, message, on, seen, (Remedy(advice(check)),), decide)
 
 
 def _nodes(results: Iterable[Result]) -> tuple[str, ...]:
@@ -253,7 +271,7 @@ def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
 def _diagnosis(group: Group, causes: tuple[Candidate, ...], followers: Iterable[Group]) -> Diagnosis:
     signature = group.signature
     first = next((cause for cause in causes if cause.verdict is not Verdict.RULED_OUT), None)
-    own = Fix(fill(signature.fix, group.captures).strip()) if signature.fix else None
+    own = (Remedy(Fix(fill(signature.fix, group.captures).strip())),) if signature.fix else ()
     confirmed = first is not None and first.verdict is Verdict.CONFIRMED
     return Diagnosis(
         name=signature.name,
@@ -263,7 +281,7 @@ def _diagnosis(group: Group, causes: tuple[Candidate, ...], followers: Iterable[
         cause=first.name if first else None if causes else signature.name,
         why=fill(signature.why, group.captures).strip(),
         causes=causes,
-        fix=first.fix if first and confirmed else own or (first.fix if first else None),
+        fixes=first.fixes if first and confirmed else own or (first.fixes if first else ()),
         evidence=tuple(group.evidence),
         count=group.count,
         last=group.last_line,

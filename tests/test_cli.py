@@ -145,8 +145,10 @@ cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
    fix: in compose.yaml, under services.vllm:
           ulimits:
             memlock: -1
-        then:
+        then on spark-1:
           docker compose --env-file head.env up -d --force-recreate vllm
+        then on spark-2:
+          docker compose --env-file worker.env up -d --force-recreate vllm
         (restarts the model)
    see: https://github.com/NVIDIA/nccl/blob/v2.30.7-1/src/misc/ibvwrap.cc#L213
    follows: 6 lines (NCCL stopped because a call to the system or to the NIC failed; the other rank
@@ -233,7 +235,7 @@ def test_json_of_explain(run: Run) -> None:
     document = json.loads(run("sparkdoctor explain memlock.log --json").removeprefix("[exit 0]\n"))
     assert document["schema"] == "sparkdoctor.explain/1"
     first = document["diagnoses"][0]
-    assert {"name", "title", "role", "severity", "cause", "causes", "fix", "evidence"} <= set(first)
+    assert {"name", "title", "role", "severity", "cause", "causes", "fixes", "evidence"} <= set(first)
     assert (first["name"], first["role"], first["cause"]) == ("nccl-reg-mr-enomem", "cause", "memlock-limited")
     assert [(cause["name"], cause["verdict"]) for cause in first["causes"]] == [
         ("memlock-limited", "open"),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkdoctor.api import Check, Cluster, Severity
-from sparkdoctor.diagnose import Diagnosis, Verdict, diagnose
+from sparkdoctor.api import Check, Cluster, Finding, Fix, Found, Node, Severity, check
+from sparkdoctor.diagnose import Diagnosis, Remedy, Verdict, diagnose
 from sparkdoctor.groups import EVIDENCE, EVIDENCE_A_FILE, LATE, TRACEBACK
 from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
@@ -64,9 +64,26 @@ def test_the_failing_check_confirms_its_cause_with_evidence_and_fix() -> None:
     assert (first.verdict, first.on) == (Verdict.CONFIRMED, ("spark-1", "spark-2"))
     assert first.message == "memlock-limited is wrong on spark-1; memlock-limited is wrong on spark-2"
     assert [seen.value for seen in first.seen] == ["value on spark-1", "value on spark-2"]
-    assert found.fix is not None
-    assert found.fix == first.fix
-    assert found.fix.do == "mend memlock-limited on spark-1"
+    assert found.fixes == first.fixes
+
+
+def test_a_cause_that_is_confirmed_on_several_nodes_says_what_to_do_on_each() -> None:
+    (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), memlock_limited=Status.FAILED)
+    assert [(one.fix.do, one.on) for one in found.fixes] == [
+        ("mend memlock-limited on spark-1", ("spark-1",)),
+        ("mend memlock-limited on spark-2", ("spark-2",)),
+    ]
+
+
+def test_what_is_the_same_on_several_nodes_is_said_once() -> None:
+    @check("memlock-limited")
+    def alike(node: Node) -> Found:
+        """Wrong in two ways that one fix mends."""
+        for way in ("one", "other"):
+            yield Finding(f"wrong in {way} way", (), Fix("mend it", run=("mend",)))
+
+    (found,) = diagnose([hit("reg-mr")], KNOWN, CHECKS | {"memlock-limited": alike}, healthy_pair())
+    assert found.fixes == (Remedy(Fix("mend it", run=("mend",)), ("spark-1", "spark-2")),)
 
 
 def test_a_confirmed_cause_stands_before_a_likelier_one() -> None:
@@ -83,10 +100,10 @@ def test_a_passing_check_rules_out_with_the_value_that_does() -> None:
     (found,) = judged(hit("reg-mr"), cluster=healthy_pair())
     assert found.cause == "pool-empty"
     out = next(one for one in found.causes if one.name == "memlock-limited")
-    assert (out.verdict, out.on, out.fix, out.decide) == (Verdict.RULED_OUT, ("spark-1", "spark-2"), None, "")
+    assert (out.verdict, out.on, out.fixes, out.decide) == (Verdict.RULED_OUT, ("spark-1", "spark-2"), (), "")
     assert [seen.value for seen in out.seen] == ["value on spark-1", "value on spark-2"]
-    assert found.fix is not None
-    assert (found.fix.do, found.fix.run) == ("mend pool-empty", ("free -h",))
+    (remedy,) = found.fixes
+    assert (remedy.fix.do, remedy.fix.run, remedy.on) == ("mend pool-empty", ("free -h",), ())
 
 
 def test_without_facts_every_cause_is_open_with_the_command_that_decides() -> None:
@@ -98,8 +115,8 @@ def test_without_facts_every_cause_is_open_with_the_command_that_decides() -> No
         "look at pool-empty",
     ]
     assert found.cause == "memlock-limited"
-    assert found.fix is not None  # what the manual of the likeliest says
-    assert (found.fix.do, found.fix.edit) == ("Mend the thing in the file", "thing: mended")
+    (remedy,) = found.fixes  # what the manual of the likeliest says
+    assert (remedy.fix.do, remedy.fix.edit) == ("Mend the thing in the file", "thing: mended")
 
 
 @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.SKIPPED, Status.CRASHED])
@@ -123,21 +140,19 @@ def test_failing_on_one_node_confirms_for_that_node() -> None:
     half = {"memlock-limited": check_with("memlock-limited", {"spark-1": Status.PASSED, "spark-2": Status.FAILED})}
     (found,) = diagnose([hit("reg-mr")], KNOWN, CHECKS | half, healthy_pair())
     assert found.causes[0].on == ("spark-2",)
-    assert found.causes[0].fix is not None
-    assert found.causes[0].fix.do == "mend memlock-limited on spark-2"
+    assert [(one.fix.do, one.on) for one in found.fixes] == [("mend memlock-limited on spark-2", ("spark-2",))]
 
 
 def test_all_causes_ruled_out_leaves_none() -> None:
     known = knowledge(signature("reg-mr", "reg mr", causes=("memlock-limited",)), checks=CHECKS)
     (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), known=known)
-    assert (found.cause, found.fix) == (None, None)
+    assert (found.cause, found.fixes) == (None, ())
 
 
 def test_a_signature_without_causes_is_its_own() -> None:
     (found,) = judged(hit("no-module"))
     assert found.cause == "no-module"
-    assert found.fix is not None
-    assert found.fix.do == "install it"
+    assert [one.fix.do for one in found.fixes] == ["install it"]
 
 
 def test_captures_of_the_first_line_fill_the_words() -> None:
@@ -147,8 +162,7 @@ def test_captures_of_the_first_line_fill_the_words() -> None:
     )  # fmt: skip
     (found,) = judged(hit("lib-missing", lib="libx.so"), hit("lib-missing", 2, lib="liby.so"), known=knowledge(entry))
     assert (found.title, found.why) == ("libx.so is missing", "no libx.so")
-    assert found.fix is not None
-    assert found.fix.do == "install libx.so"
+    assert [one.fix.do for one in found.fixes] == ["install libx.so"]
 
 
 # Causes first, what follows under them.
@@ -351,16 +365,17 @@ def test_a_check_is_asked_once_for_all_signatures() -> None:
 def test_the_keys_of_the_json() -> None:
     found = judged(hit("reg-mr"), hit("core-failed", 3), cluster=healthy_pair())
     document = msgspec.json.decode(msgspec.json.encode(found[0]))
-    assert set(document) >= {"name", "title", "role", "severity", "cause", "causes", "fix", "evidence"}
+    assert set(document) >= {"name", "title", "role", "severity", "cause", "causes", "fixes", "evidence"}
     assert document["role"] == "cause"
     assert document["severity"] == "error"
-    assert set(document["causes"][0]) >= {"name", "title", "verdict", "seen", "fix", "decide"}
+    assert set(document["causes"][0]) >= {"name", "title", "verdict", "seen", "fixes", "decide"}
     assert {one["verdict"] for one in document["causes"]} == {"open", "ruled-out"}
     assert document["evidence"] == [
         {"file": "head.log", "line": 1, "text": "text of reg-mr at 1", "start": 0, "end": 0}
         | {"time": "", "at": None, "node": "", "rank": None, "process": ""}
     ]
-    assert set(document["fix"]) == {"do", "edit", "run", "certainty", "cost"}
+    assert set(document["fixes"][0]) == {"fix", "on"}
+    assert set(document["fixes"][0]["fix"]) == {"do", "edit", "run", "certainty", "cost"}
     assert set(document["causes"][1]["seen"][0]) == {"what", "value", "where", "wanted"}
 
 

@@ -63,8 +63,7 @@ def test_the_line_in_the_worker_is_the_cause_of_both_failures(files: list[str]) 
     assert {line.file for line in follower.evidence} == set(files)
     assert {cause.verdict for cause in found.causes} == {Verdict.OPEN}
     assert found.cause == "memlock-limited"
-    assert found.fix is not None
-    assert "memlock" in found.fix.do
+    assert "memlock" in found.fixes[0].fix.do
 
 
 def test_a_finite_memlock_on_one_node(files: list[str]) -> None:
@@ -74,7 +73,7 @@ def test_a_finite_memlock_on_one_node(files: list[str]) -> None:
     assert (found.causes[0].verdict, found.causes[0].on) == (Verdict.CONFIRMED, ("spark-2",))
     assert "8 MiB" in found.causes[0].message
     assert verdict(found, "kernel-cma-from-kho") is Verdict.RULED_OUT
-    assert found.fix == found.causes[0].fix
+    assert found.fixes == found.causes[0].fixes
 
 
 def test_a_kernel_with_cma_from_kho(files: list[str]) -> None:
@@ -82,8 +81,7 @@ def test_a_kernel_with_cma_from_kho(files: list[str]) -> None:
     assert found.cause == "kernel-cma-from-kho"
     assert found.causes[0].verdict is Verdict.CONFIRMED
     assert verdict(found, "memlock-limited") is Verdict.RULED_OUT
-    assert found.fix is not None
-    assert "kho=off" in found.fix.edit
+    assert "kho=off" in found.fixes[0].fix.edit
 
 
 def test_a_healthy_pair_rules_both_out_with_its_values(files: list[str]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sparkdoctor.api import Fix, Seen, Severity
-from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Verdict
+from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Remedy, Verdict
 from sparkdoctor.logs.phases import Course
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.render.clean import cut_left, printable
 from sparkdoctor.render.console import prose
 from sparkdoctor.render.styled import Text
 from sparkdoctor.render.summary import render_stop
-from sparkdoctor.render.text import FIX_WORD, STYLE, evidence
+from sparkdoctor.render.text import FIX_WORD, STYLE, below_fix, evidence
 from sparkdoctor.render.timeline import whereabouts
 from sparkdoctor.signatures import Role
 
@@ -137,25 +139,29 @@ def _values(seen: Sequence[Seen], most: int) -> str:
 def _remedy(diagnosis: Diagnosis, width: int) -> Iterator[Text]:
     if diagnosis.cause is None:
         yield Text("   no cause that is known for this line is left")
-    if diagnosis.fix is None:
+    if not diagnosis.fixes:
         return
     first = next((cause for cause in diagnosis.causes if cause.name == diagnosis.cause), None)
-    if first is not None and first.verdict is Verdict.OPEN and diagnosis.fix == first.fix:
+    if first is not None and first.verdict is Verdict.OPEN and diagnosis.fixes == first.fixes:
         yield Text(f"   if it is {printable(first.name)}:")
-    yield from _fix(diagnosis.fix, width)
+    folded: dict[Fix, list[Remedy]] = {}
+    for remedy in diagnosis.fixes:
+        folded.setdefault(replace(remedy.fix, run=()), []).append(remedy)
+    everywhere = len({tuple(node for one in same for node in one.on) for same in folded.values()}) == 1
+    for same in folded.values():
+        yield from _fix(same, width, named=not everywhere)
 
 
-def _fix(fix: Fix, width: int) -> Iterator[Text]:
-    colon = ":" if fix.edit or fix.run else ""
-    yield from _labelled(FIX_WORD[fix.certainty], "bold green", fix.do.rstrip(".:") + colon if colon else fix.do, width)
-    for line in fix.edit.splitlines():
-        yield Text(f"          {printable(line)}")
-    if fix.edit and fix.run:
-        yield Text("        then:")
-    for command in fix.run:
-        yield Text(f"          {printable(command)}")
-    if fix.cost:
-        yield Text(f"        ({printable(fix.cost)})")
+def _fix(remedies: Sequence[Remedy], width: int, *, named: bool) -> Iterator[Text]:
+    """Remedies that differ by their commands alone. `named`: with the nodes they are for."""
+    fix = remedies[0].fix
+    colon = ":" if fix.edit or any(one.fix.run for one in remedies) else ""
+    word = FIX_WORD[fix.certainty]
+    if named:
+        word += f" on {', '.join(node for one in remedies for node in one.on)}"
+    yield from _labelled(printable(word), "bold green", fix.do.rstrip(".:") + colon if colon else fix.do, width)
+    run = {node: one.fix.run for one in remedies for node in one.on} if len(remedies) > 1 else None
+    yield from below_fix(fix, run=run)
 
 
 def _labelled(label: str, style: str, text: str, width: int) -> Iterator[Text]:

@@ -204,6 +204,11 @@ def fix_lines(fix: Fix, indent: str = "   ", *, run: Mapping[str, tuple[str, ...
     word = FIX_WORD[fix.certainty]
     colon = ":" if fix.edit or fix.run else ""
     yield Text.assemble(indent, (f"{word}:", "bold green"), f" {printable(fix.do)}{colon}")
+    yield from below_fix(fix, indent, run=run)
+
+
+def below_fix(fix: Fix, indent: str = "   ", *, run: Mapping[str, tuple[str, ...]] | None = None) -> Iterator[Text]:
+    """All of `fix_lines` but the first line, which says what to do."""
     inner = indent + "       "
     for line in fix.edit.splitlines():
         yield Text(f"{inner}{printable(line)}")

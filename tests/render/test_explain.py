@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
+from msgspec.structs import replace
 
 from sparkdoctor.api import Certainty, Fix, Seen, Severity
-from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Missing, Verdict
+from sparkdoctor.diagnose import Candidate, Diagnosis, Follower, Missing, Remedy, Verdict
 from sparkdoctor.explaining import Answer
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.render.console import make_console, write
@@ -27,11 +28,16 @@ MEMLOCK = Candidate(
     "the container may lock only 8 MiB of memory",
     ("spark-2",),
     (Seen("memlock", "8 MiB", "compose.yaml:12", wanted="unlimited"),),
-    Fix(
-        "in worker/compose.yaml, under services.vllm",
-        "ulimits:\n  memlock: -1",
-        ("docker compose up -d --force-recreate",),
-        cost="restarts the model",
+    (
+        Remedy(
+            Fix(
+                "in worker/compose.yaml, under services.vllm",
+                "ulimits:\n  memlock: -1",
+                ("docker compose up -d --force-recreate",),
+                cost="restarts the model",
+            ),
+            ("spark-2",),
+        ),
     ),
     "",
 )
@@ -42,7 +48,7 @@ KHO = Candidate(
     "",
     ("spark-1", "spark-2"),
     (Seen("CmaFree", "96 MiB", "/proc/meminfo"), Seen("CmaTotal", "128 MiB", "/proc/meminfo")) * 2,
-    None,
+    (),
     "",
 )
 POOL = Candidate(
@@ -52,7 +58,7 @@ POOL = Candidate(
     "spark-2: /proc/meminfo: may not be read",
     (),
     (),
-    Fix("lower --gpu-memory-utilization", certainty=Certainty.TRY),
+    (Remedy(Fix("lower --gpu-memory-utilization", certainty=Certainty.TRY)),),
     "sparkdoctor check --select memory-exhausted",
 )
 WARN = "spark-2:312:455 [0] misc/ibvwrap.cc:218 NCCL WARN Call to ibv_reg_mr_iova2 failed with error Cannot allocate memory"
@@ -67,7 +73,7 @@ def diagnosis(**changes: Any) -> Diagnosis:
         "cause": "memlock-limited",
         "why": "ibv_reg_mr_iova2 pins the buffers that the NIC reads and writes.\nThe kernel refused.\n\nA second paragraph.",
         "causes": (MEMLOCK, POOL, KHO),
-        "fix": MEMLOCK.fix,
+        "fixes": MEMLOCK.fixes,
         "evidence": (Line("worker.log", 212, WARN), Line("worker.log", 214, WARN)),
         "count": 6,
         "follows": (
@@ -152,8 +158,52 @@ Why and how, at length: sparkdoctor explain memlock-limited
 """)
 
 
+def test_one_fix_with_commands_of_each_node() -> None:
+    """As `check` shows the same fix on several nodes."""
+    fixes = tuple(
+        Remedy(Fix("make the limit infinite", run=(f"set {node}", "restart"), cost="restarts it"), (node,))
+        for node in ("spark-1", "spark-2")
+    )
+    text = shown(answer(diagnosis(fixes=fixes, causes=(replace(MEMLOCK, fixes=fixes),))))
+    assert text[text.index("   fix") : text.index("   see")] == snapshot("""\
+   fix: make the limit infinite:
+        then on spark-1:
+          set spark-1
+          restart
+        then on spark-2:
+          set spark-2
+          restart
+        (restarts it)
+""")
+
+
+def test_another_fix_on_each_node() -> None:
+    fixes = (
+        Remedy(Fix("in head/compose.yaml, under services.vllm", "ulimits:\n  memlock: -1"), ("spark-1",)),
+        Remedy(Fix("start it with another option", run=("docker run ...",)), ("spark-2", "spark-3")),
+    )
+    text = shown(answer(diagnosis(fixes=fixes, causes=(replace(MEMLOCK, fixes=fixes),))))
+    assert text[text.index("   fix") : text.index("   see")] == snapshot("""\
+   fix on spark-1: in head/compose.yaml, under services.vllm:
+          ulimits:
+            memlock: -1
+   fix on spark-2, spark-3: start it with another option:
+          docker run ...
+""")
+
+
+def test_several_things_to_do_on_the_same_nodes() -> None:
+    on = ("spark-1", "spark-2")
+    fixes = (Remedy(Fix("do one thing"), on), Remedy(Fix("do another"), on))
+    text = shown(answer(diagnosis(fixes=fixes, causes=(replace(MEMLOCK, fixes=fixes),))))
+    assert text[text.index("   fix") : text.index("   see")] == snapshot("""\
+   fix: do one thing
+   fix: do another
+""")
+
+
 def test_without_facts() -> None:
-    given = diagnosis(causes=(POOL,), cause="memory-exhausted", fix=POOL.fix, follows=())
+    given = diagnosis(causes=(POOL,), cause="memory-exhausted", fixes=POOL.fixes, follows=())
     assert shown(answer(given)) == snapshot("""\
 cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
   --> worker.log:212 and 5 more
@@ -173,7 +223,7 @@ Why and how, at length: sparkdoctor explain memory-exhausted
 
 
 def test_no_cause_left() -> None:
-    given = diagnosis(causes=(KHO,), cause=None, fix=None, follows=(), why="It failed.")
+    given = diagnosis(causes=(KHO,), cause=None, fixes=(), follows=(), why="It failed.")
     assert shown(answer(given)) == snapshot("""\
 cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC
   --> worker.log:212 and 5 more
@@ -196,7 +246,7 @@ def test_a_symptom_is_brief_beside_a_cause_and_whole_without() -> None:
         causes=(),
         follows=(),
         cause="vllm-hangs",
-        fix=Fix("wait"),
+        fixes=(Remedy(Fix("wait")),),
     )
     assert "why:" not in shown(answer(diagnosis(), symptom)).split("symptom[vllm-hangs]")[1]
     assert "fix: wait" in shown(answer(symptom))
@@ -205,7 +255,7 @@ def test_a_symptom_is_brief_beside_a_cause_and_whole_without() -> None:
 
 def test_what_is_missing() -> None:
     given = diagnosis(
-        name="vllm-core-failed", title="the engine did not start", role=Role.CONSEQUENCE, causes=(), fix=None, follows=(),
+        name="vllm-core-failed", title="the engine did not start", role=Role.CONSEQUENCE, causes=(), fixes=(), follows=(),
         cause="vllm-core-failed", missing=Missing("these files show only consequences", ("docker logs <container>",)),
     )  # fmt: skip
     assert shown(answer(given)) == snapshot("""\
@@ -293,8 +343,8 @@ def test_nothing_of_a_log_reaches_the_terminal_but_text(
 ) -> None:
     given = diagnosis(
         title=f"title {one}", why=two, evidence=(Line(three, 1, one), Line(two, 2, three)),
-        causes=(Candidate("memlock-limited", one, Verdict.OPEN, two, (three,), (), Fix(one, two, (three,)), one), MEMLOCK),
-        fix=Fix(three, one, (two,)), follows=(Follower("x-y", two, 2, (Line(one, 3, two),)),),
+        causes=(Candidate("memlock-limited", one, Verdict.OPEN, two, (three,), (), (Remedy(Fix(one, two, (three,)), (two,)),), one), MEMLOCK),
+        fixes=(Remedy(Fix(three, one, (two,)), (one,)), Remedy(Fix(three, two), (three,))), follows=(Follower("x-y", two, 2, (Line(one, 3, two),)),),
         missing=Missing(one, (two,)), refs=(three,),
     )  # fmt: skip
     endings = [Ending(one, (Line(one, 4, two),), True)]
