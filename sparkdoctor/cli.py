@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +13,28 @@ from sparkdoctor import __version__
 from sparkdoctor.cli_options import (
     HANG_AFTER,
     SUMMARY,
+    ask_of,
+    environ_of,
+    is_named,
     launch_options,
     launch_options_beside_follow,
     output_options,
+    selected,
     selection_options,
+    since_of,
+    system_of,
 )
-from sparkdoctor.telling import EXPLANATION, MANUAL, answering, explain_logs, stop, tell_manual, tell_troubles
+from sparkdoctor.telling import (
+    EXPLANATION,
+    MANUAL,
+    answering,
+    explain_logs,
+    follow_logs,
+    stop,
+    tell_checked,
+    tell_manual,
+    tell_troubles,
+)
 
 if TYPE_CHECKING:
     from sparkdoctor.api import Check
@@ -88,14 +103,14 @@ def check(
     """
     with answering(as_json, "sparkdoctor.check/1"):
         done = _checked(
-            _ask((*snapshots, *targets), **named),
-            _system(root, machine),
-            _environ(machine),
-            _selected(select, ignore),
+            ask_of((*snapshots, *targets), **named),
+            system_of(root, machine),
+            environ_of(machine),
+            selected(select, ignore),
             fail_on,
             allow_unknown,
         )
-    _show(done, sys.stdout, color, verbose=verbose, as_json=as_json)
+    tell_checked(done, sys.stdout, color, verbose=verbose, as_json=as_json)
     sys.exit(done.code)
 
 
@@ -107,7 +122,9 @@ def check(
 @click.option("--since", metavar="TIME", help="Leave out what was logged before: 30m, 2h, 2026-11-24T15:00:00+01:00")
 @click.option("--timeline", is_flag=True, help="Show also the decisive lines of all logs in the order of time")
 @launch_options_beside_follow
-@click.option("-f", "--follow", is_flag=True, help="Read on as the logs grow, until a signal or their end")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Read on as logs grow, --container and --unit too, until a signal or their end"
+)
 @HANG_AFTER
 @SUMMARY
 @click.option("-v", "--verbose", is_flag=True, help="Show also what only follows, with its lines")
@@ -131,7 +148,8 @@ def explain(
 ) -> None:
     """Read logs of a launch that failed, one or several ranks', and name the cause; `-` is standard input.
 
-    A folder stands for all logs in and below it. What --container has printed is read as well.
+    A folder stands for all logs in and below it. What --container has printed is read as well. Times
+    without a zone count as UTC.
     Given the name of a check, a signature or a cause, print its manual. A name is tried
     before a path: write ./NAME for a file of that name.
     """
@@ -139,42 +157,24 @@ def explain(
         if len(what) == 1 and not follow and tell_manual(what[0], as_json=as_json):
             return
     with answering(as_json, EXPLANATION):
-        judges: dict[str, Any] = {
-            "ask": _ask((), **named),
-            "system": _system(root, machine),
-            "environ": _environ(machine),
-            "here": here or machine is not None,
-        }
-        if follow:
-            _refuse_beside_follow(
-                what,
-                {"--container": named["containers"], "--unit": units, "--since": since, "--timeline": timeline},
-            )
-            from sparkdoctor.explaining import Case
-            from sparkdoctor.live import follow_logs
-            from sparkdoctor.render.live import Teller
-
-            case = Case(snapshots, **judges)
-            tell_troubles(case.registry.troubles)
-            teller = Teller(sys.stdout, color, as_json=as_json, verbose=verbose)
-            answer, code = follow_logs(case, what, teller, hang_after=hang_after, summary=summary)
-            for problem in answer.unread:
-                click.echo(f"sparkdoctor: {problem}", err=True)
-            sys.exit(code)
         if not (what or units or named["containers"]):
             raise click.UsageError("name a log, a folder of logs, --container or --unit")
-        explain_logs(
-            what,
-            snapshots,
-            **judges,
-            units=units,
-            since=_since(since),
-            summary=summary,
-            timeline=timeline,
-            verbose=verbose,
-            as_json=as_json,
-            color=color,
-        )
+        alike: dict[str, Any] = {
+            "ask": ask_of((), **named),
+            "system": system_of(root, machine),
+            "environ": environ_of(machine),
+            "here": here or machine is not None,
+            "units": units,
+            "since": since_of(since),
+            "summary": summary,
+            "timeline": timeline,
+            "verbose": verbose,
+            "as_json": as_json,
+            "color": color,
+        }
+        if follow:
+            follow_logs(what, snapshots, **alike, hang_after=hang_after)
+        explain_logs(what, snapshots, **alike)
 
 
 @cli.command(
@@ -221,12 +221,12 @@ def run(
             from sparkdoctor.explaining import Case
             from sparkdoctor.run import Exit
 
-            ask, system, environ = _ask((), **named), _system(root, machine), _environ(machine)
-            done = _checked(ask, system, environ, _selected(select, ignore), fail_on, allow_unknown)
+            ask, system, environ = ask_of((), **named), system_of(root, machine), environ_of(machine)
+            done = _checked(ask, system, environ, selected(select, ignore), fail_on, allow_unknown)
             case = Case(snapshots, ask=ask, system=system, environ=environ, here=here or machine is not None)
     except SystemExit:
         sys.exit(NOT_STARTED)
-    _show(done, sys.stderr, color, verbose=verbose, as_json=as_json)
+    tell_checked(done, sys.stderr, color, verbose=verbose, as_json=as_json)
     if done.code not in (Exit.OK, Exit.UNKNOWN) and not force:
         click.echo(f"sparkdoctor: {command[0]} was not started; --force starts it all the same", err=True)
         sys.exit(NOT_STARTED)
@@ -252,9 +252,9 @@ def collect(output: str, record: str | None, root: str, machine: str | None, **n
     from sparkdoctor.system import Recording
 
     with answering(False, ""):
-        system = _system(root, machine)
+        system = system_of(root, machine)
         recording = Recording(system)
-        snapshot = take_snapshot(_ask((), **named), recording, _environ(machine))
+        snapshot = take_snapshot(ask_of((), **named), recording, environ_of(machine))
         if record:
             _write(record, recording.text())
         _write(output, to_json(snapshot))
@@ -274,7 +274,7 @@ def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
 
     with answering(as_json, listing.SCHEMA):
         registry = load_registry()
-        entries = [entry for entry in listing.entries(registry) if not names or _named(entry.name, names)]
+        entries = [entry for entry in listing.entries(registry) if not names or is_named(entry.name, names)]
     tell_troubles(registry.troubles)
     if as_json:
         click.echo(listing.document(entries, registry.troubles))
@@ -306,98 +306,6 @@ def _checked(
     return check(ask, system, environ, choose, fail_on=Severity(fail_on), allow_unknown=allow_unknown)
 
 
-def _show(done: Done, stream: IO[str], color: Any, *, verbose: bool, as_json: bool) -> None:
-    """The answer of `check`."""
-    tell_troubles(done.troubles)
-    for slow in done.seen.slow:
-        click.echo(f"slow: {slow}", err=True)
-    if as_json:
-        from sparkdoctor.render import json
-
-        click.echo(json.dump(json.check_document(done.nodes, done.results, done.troubles, done.code)), file=stream)
-    else:
-        from sparkdoctor.render import text
-        from sparkdoctor.render.console import make_console, write
-
-        console = make_console(color, stream)
-        write(console, text.header(done.nodes, done.seen.chosen, verbose=verbose))
-        write(console, text.report(done.results, verbose=verbose, ascii_only=_ascii_only(stream)))
-
-
-def _refuse_beside_follow(what: tuple[str, ...], given: dict[str, Any]) -> None:
-    from sparkdoctor.errors import BadInput
-
-    for option, value in given.items():
-        if value:
-            use = "docker logs -f NAME 2>&1 | sparkdoctor explain -f -"
-            raise BadInput(f"{option} is for logs that are complete; to follow a container, use: {use}")
-    if not what:
-        raise BadInput("--follow needs the logs to follow; - is standard input")
-
-
-def _ask(targets: tuple[str, ...], **named: Any) -> Ask:
-    from sparkdoctor.ask import Ask
-
-    return Ask(targets=targets, **named)
-
-
-def _system(root: str, machine: str | None) -> Any:
-    from sparkdoctor.errors import BadInput
-    from sparkdoctor.system import Live, Recorded
-
-    if machine is None:
-        return Live(root)
-    try:
-        return Recorded.load(machine)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{machine}: {error.strerror if isinstance(error, OSError) else error}") from None
-
-
-def _environ(machine: str | None) -> dict[str, str]:
-    """What `${X}` of a compose file may come from: nothing of this shell for a recorded machine."""
-    return {} if machine is not None else dict(os.environ)
-
-
-def _selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> Callable[[dict[str, Check]], list[Check]]:
-    def choose(checks: dict[str, Check]) -> list[Check]:
-        from sparkdoctor.errors import BadInput
-        from sparkdoctor.nearest import nearest
-
-        families = {check.family for check in checks.values()}
-        for name in (*select, *ignore):
-            if name not in checks and name not in families:
-                near = ", ".join(nearest(name, [*checks, *families]))
-                raise BadInput(f"no check or family is named {name}" + (f"; the nearest are {near}" if near else ""))
-        return [
-            check
-            for name, check in sorted(checks.items())
-            if (not select or _named(name, select)) and not _named(name, ignore)
-        ]
-
-    return choose
-
-
-def _named(name: str, wanted: tuple[str, ...]) -> bool:
-    return name in wanted or name.split("-", 1)[0] in wanted
-
-
-def _since(text: str | None) -> float | None:
-    """Seconds since 1970."""
-    if text is None:
-        return None
-    from time import time
-
-    from sparkdoctor.errors import BadInput
-    from sparkdoctor.logs.times import parse_since
-
-    at = parse_since(text, time())
-    if at is None:
-        raise BadInput(
-            f"--since {text} is neither a duration (90s, 30m, 2h, 1d) nor a date and time (2026-11-24T15:00:00Z)"
-        )
-    return at
-
-
 def _write(path: str, text: str) -> None:
     from sparkdoctor.errors import BadInput
 
@@ -408,11 +316,3 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, "utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-
-
-def _ascii_only(stream: IO[str]) -> bool:
-    try:
-        "✓✗".encode(getattr(stream, "encoding", None) or "ascii")
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -1,11 +1,17 @@
-"""The options that several commands share, in the same words."""
+"""The options that several commands share, in the same words, and what their values stand for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from sparkdoctor.api import Check
+    from sparkdoctor.ask import Ask
+    from sparkdoctor.system import System
 
 Command = Callable[..., Any]
 
@@ -86,3 +92,70 @@ HANG_AFTER = click.option(
     metavar="SECONDS",
     help="Silence that counts as hanging, in place of what each phase allows",
 )
+
+
+def ask_of(targets: tuple[str, ...], **named: Any) -> Ask:
+    from sparkdoctor.ask import Ask
+
+    return Ask(targets=targets, **named)
+
+
+def system_of(root: str, machine: str | None) -> System:
+    """Raises BadInput for a recorded machine that cannot be read."""
+    from sparkdoctor.errors import BadInput
+    from sparkdoctor.system import Live, Recorded
+
+    if machine is None:
+        return Live(root)
+    try:
+        return Recorded.load(machine)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{machine}: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
+def environ_of(machine: str | None) -> dict[str, str]:
+    """What `${X}` of a compose file may come from: nothing of this shell for a recorded machine."""
+    return {} if machine is not None else dict(os.environ)
+
+
+def selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> Callable[[dict[str, Check]], list[Check]]:
+    """What chooses among all checks; it raises BadInput for a name that none of them has."""
+
+    def choose(checks: dict[str, Check]) -> list[Check]:
+        from sparkdoctor.errors import BadInput
+        from sparkdoctor.nearest import nearest
+
+        families = {check.family for check in checks.values()}
+        for name in (*select, *ignore):
+            if name not in checks and name not in families:
+                near = ", ".join(nearest(name, [*checks, *families]))
+                raise BadInput(f"no check or family is named {name}" + (f"; the nearest are {near}" if near else ""))
+        return [
+            check
+            for name, check in sorted(checks.items())
+            if (not select or is_named(name, select)) and not is_named(name, ignore)
+        ]
+
+    return choose
+
+
+def is_named(name: str, wanted: tuple[str, ...]) -> bool:
+    """Whether one of `wanted` is the name or its family."""
+    return name in wanted or name.split("-", 1)[0] in wanted
+
+
+def since_of(text: str | None) -> float | None:
+    """Seconds since 1970. Raises BadInput."""
+    if text is None:
+        return None
+    from time import time
+
+    from sparkdoctor.errors import BadInput
+    from sparkdoctor.logs.times import parse_since
+
+    at = parse_since(text, time())
+    if at is None:
+        raise BadInput(
+            f"--since {text} is neither a duration (90s, 30m, 2h, 1d) nor a date and time (2026-11-24T15:00:00Z)"
+        )
+    return at

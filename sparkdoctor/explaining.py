@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster, Severity
@@ -26,7 +26,7 @@ from sparkdoctor.snapshot import is_snapshot_file
 from sparkdoctor.timeline import Moment, timeline
 
 if TYPE_CHECKING:
-    from sparkdoctor.system import System
+    from sparkdoctor.system import Log, System
 
 SCHEMA = "sparkdoctor.explain/1"
 
@@ -80,9 +80,11 @@ class Case:
         system: System,
         environ: Mapping[str, str],
         here: bool,
+        since: float | None = None,
     ) -> None:
         """The causes are judged by the snapshots; without any by this machine, if it looks like one that runs the
-        model or `here` says so. Raises BadInput for a snapshot that cannot be used.
+        model or `here` says so. `since`: seconds since 1970; what is known to have been logged before does not count.
+        Raises BadInput for a snapshot that cannot be used.
         """
         nodes = _of_snapshots(snapshots) if snapshots else ()
         self._cluster = nodes[0] if nodes else None
@@ -93,6 +95,7 @@ class Case:
         self.matcher = Matcher(self.knowledge.patterns())
         self.courses = Courses(self.knowledge)
         self.chronicle = Chronicle()
+        self._since = since
         self.hits: list[Hit] = []
         """Of signatures."""
 
@@ -107,15 +110,19 @@ class Case:
     def diagnoses(self) -> list[Diagnosis]:
         """In rank order. Looks at this machine when a line asks for it, once. Raises BadInput, as `look` does."""
         over_tcp = self.courses.tcp_chosen()
-        asks = any(self.knowledge.signatures[hit.signature].causes for hit in (*self.hits, *over_tcp))
+        counted = [hit for hit in self.hits if self._counts(hit)]
+        asks = any(self.knowledge.signatures[hit.signature].causes for hit in (*counted, *over_tcp))
         if asks and not self._facts:
             self._cluster, self._facts = self._look()
         if not (self.courses.ask_for_rdma or _asks_for_rdma(self._cluster)):
             over_tcp = []
-        known = {hit.file for hit in self.hits if hit.signature == TCP_IN_PLACE_OF_RDMA}
-        over_tcp = [hit for hit in over_tcp if hit.file not in known]
-        hits = [*self.hits, *over_tcp]
-        return diagnose(hits, self.knowledge, self.registry.checks.by_name, self._cluster, self.chronicle)
+        known = {hit.file for hit in counted if hit.signature == TCP_IN_PLACE_OF_RDMA}
+        counted += [hit for hit in over_tcp if hit.file not in known]
+        return diagnose(counted, self.knowledge, self.registry.checks.by_name, self._cluster, self.chronicle)
+
+    def _counts(self, hit: Hit) -> bool:
+        at = self.chronicle.place(hit).at if self._since is not None else None
+        return at is None or self._since is None or at >= self._since
 
     def answer(
         self, diagnoses: Sequence[Diagnosis], files: tuple[str, ...], endings: Sequence[Ending], unread: Iterable[str]
@@ -154,21 +161,24 @@ def explain(
 ) -> Answer:
     """Explain logs: files, and what the containers that `ask` names and these systemd units have logged.
 
-    A path that is a snapshot counts as one of `snapshots`. `since`: seconds since 1970; what is known to have been
-    logged before does not count. Raises what Case raises.
+    A path that is a snapshot counts as one of `snapshots`. `since`: as of Case. Raises what Case raises.
     """
     given = [*snapshots, *(path for path in what if is_snapshot_file(path))]
     paths, problems = expand(path for path in what if path not in given)
     files = tuple(paths)
-    case = Case(given, ask=ask, system=system, environ=environ, here=here)
+    case = Case(given, ask=ask, system=system, environ=environ, here=here, since=since)
     case.chronicle.date(written_times(files))
     with ExitStack() as opened:
-        streams = _streams(ask.containers, units, system, since, opened, problems)
+        streams: dict[str, BinaryIO] = {}
+        for kind, name in sources(ask.containers, units):
+            try:
+                log = opened.enter_context(closing(open_log(kind, name, system, since)))
+                streams[f"{kind}:{name}"] = cast(BinaryIO, log)
+            except LogError as problem:
+                problems.append(problem)
         files = (*files, *streams)
         logs = Logs(paths, case.matcher, streams=streams)
         case.hits += case.take(logs.hits())
-    if since is not None:
-        case.hits = [hit for hit in case.hits if (at := case.chronicle.place(hit).at) is None or at >= since]
     diagnoses = case.diagnoses()
     endings = () if _is_complete(diagnoses) else tuple(logs.endings)
     for ending in endings:
@@ -184,29 +194,22 @@ def _is_complete(diagnoses: Sequence[Diagnosis]) -> bool:
     return failed and diagnoses[0].missing is None
 
 
-def _streams(
-    containers: Iterable[str],
-    units: Iterable[str],
-    system: System,
-    since: float | None,
-    opened: ExitStack,
-    problems: list[LogError],
-) -> dict[str, BinaryIO]:
-    """What containers and units have logged, by the name under which it is told of."""
-    streams: dict[str, BinaryIO] = {}
-    sources: list[tuple[Literal["container", "unit"], str]] = [
-        *(("container", name) for name in containers),
-        *(("unit", name) for name in units),
-    ]
-    if sources:
-        from sparkdoctor.system import DoorClosed
+Kind = Literal["container", "unit"]
 
-        for kind, name in sources:
-            try:
-                streams[f"{kind}:{name}"] = opened.enter_context(closing(system.log(kind, name, since)))
-            except DoorClosed as error:
-                problems.append(LogError(f"{kind}:{name}", str(error)))
-    return streams
+
+def sources(containers: Iterable[str], units: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Logs that are no files."""
+    return [*(("container", name) for name in containers), *(("unit", name) for name in units)]
+
+
+def open_log(kind: Kind, name: str, system: System, since: float | None, *, follow: bool = False) -> Log:
+    """What a container or a unit has logged. Raises LogError."""
+    from sparkdoctor.system import DoorClosed
+
+    try:
+        return system.log(kind, name, since, follow=follow)
+    except DoorClosed as error:
+        raise LogError(f"{kind}:{name}", str(error)) from error
 
 
 def _of_snapshots(paths: Iterable[str]) -> tuple[Cluster, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
 from types import FrameType
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 from sparkdoctor.doors.child import Child
 from sparkdoctor.explaining import Answer, Case, summary_code
 from sparkdoctor.following import watch
+from sparkdoctor.logs.chronicle import written_times
 from sparkdoctor.logs.follow import Feed, Follow
 from sparkdoctor.run import Exit
 
 if TYPE_CHECKING:
     from sparkdoctor.render.live import Teller
+    from sparkdoctor.system import Log
 
 NOT_STARTED = 125
 """Exit code of `run` when the command was not started, or sparkdoctor itself failed: as `docker run` and timeout(1)
@@ -26,16 +29,28 @@ NOT_EXECUTABLE = 126
 
 
 def follow_logs(
-    case: Case, paths: Sequence[str], teller: Teller, *, hang_after: float | None, summary: bool
+    case: Case,
+    paths: Sequence[str],
+    streams: Mapping[str, Log],
+    teller: Teller,
+    *,
+    hang_after: float | None,
+    summary: bool,
+    timeline: bool,
 ) -> tuple[Answer, Exit]:
-    """Until all logs end, or SIGINT or SIGTERM comes. Raises BadInput for a launch that was named and cannot be read."""
+    """Until all logs end, or SIGINT or SIGTERM comes. `streams`: logs that are no files, by the name under which they
+    are told of. Raises BadInput for a launch that was named and cannot be read.
+    """
     follow = Follow()
+    case.chronicle.date({**written_times(paths), "stdin": time.time()})
     with _stopping(follow.stopped):
         for path in dict.fromkeys(paths):
             follow.add_path(path)
+        for name, stream in streams.items():
+            follow.add(name, stream, stream.stop)
         watched = watch(case, follow, teller.say, hang_after=hang_after, each=lambda: None)
     answer = watched.answer()
-    teller.end(answer, said=watched.said, summary=summary)
+    teller.end(answer, said=watched.said, summary=summary, timeline=timeline)
     return answer, summary_code(answer) if summary else answer.code
 
 

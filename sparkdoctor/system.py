@@ -13,7 +13,7 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -28,7 +28,8 @@ Door = Literal["file", "folder", "link", "head", "layer", "space", "environ", "c
 
 COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
     "nft": (("nft", "--json", "list", "ruleset"), 5.0),
-    "ufw": (("ufw", "status"), 5.0),
+    "iptables": (("iptables-nft-save",), 5.0),
+    "ip6tables": (("ip6tables-nft-save",), 5.0),
 }
 """The only commands that are ever run, by name, with their time limit in seconds."""
 
@@ -56,6 +57,22 @@ class Layer(Data, frozen=True):
     """Symbolic links; not among `names`."""
     opaque: bool = False
     """Whether it hides the same folder of all lower layers."""
+
+
+class Log(Protocol):
+    """The log of a container or a unit."""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, as soon as there are any; empty at the end. Raises OSError."""
+        ...
+
+    def stop(self) -> None:
+        """Wait for no more: what has come is still read, then it ends. From any thread."""
+        ...
+
+    def close(self) -> None:
+        """Only when nobody reads."""
+        ...
 
 
 class System(ABC):
@@ -137,10 +154,10 @@ class System(ABC):
         """sysconf(3), by its Python name (`SC_PAGESIZE`)."""
         return self.ask("sysconf", name).map(int)
 
-    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
-        """What a container or a unit has logged, to be read once. `since`: seconds since 1970.
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None, *, follow: bool = False) -> Log:
+        """What a container or a unit has logged, to be read once; with `follow` also what it goes on to log.
 
-        Raises DoorClosed at once, and OSError while it is read.
+        `since`: seconds since 1970. Raises DoorClosed at once, and OSError while it is read.
         """
         raise DoorClosed(f"the log of a {kind} can only be read on its machine")
 
@@ -208,12 +225,14 @@ class Live(System):
             case "sysconf":
                 return str(os.sysconf(subject))
 
-    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None, *, follow: bool = False) -> Log:
         if self._root:
             raise DoorClosed(f"not asked: only files under {self._root} are looked at")
         from sparkdoctor.doors import docker, journal
 
-        return cast(BinaryIO, docker.log(name, since) if kind == "container" else journal.log(name, since))
+        return (
+            docker.log(name, since, follow=follow) if kind == "container" else journal.log(name, since, follow=follow)
+        )
 
 
 class Recorded(System):
@@ -393,7 +412,8 @@ def _run(name: str) -> str:
             timeout=limit,
             check=False,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "LC_ALL": "C"},
+            # A user's PATH may lack the folders of administrators' commands.
+            env={**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
         )
     except FileNotFoundError:
         raise DoorClosed(f"{argv[0]} is not installed", absent=True) from None

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import ExitStack, closing
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from sparkdoctor.ask import Ask
+    from sparkdoctor.checking import Done
     from sparkdoctor.plugins import Trouble
     from sparkdoctor.render.console import Color
     from sparkdoctor.system import System
@@ -117,3 +119,71 @@ def explain_logs(
         write(console, render_explain(answer, width(), verbose=verbose))
     sys.stdout.flush()
     sys.exit(explaining.summary_code(answer) if summary else answer.code)
+
+
+def follow_logs(
+    what: Sequence[str],
+    snapshots: Sequence[str],
+    *,
+    ask: Ask,
+    system: System,
+    environ: Mapping[str, str],
+    here: bool,
+    units: Sequence[str],
+    since: float | None,
+    hang_after: float | None,
+    summary: bool,
+    timeline: bool,
+    verbose: bool,
+    as_json: bool,
+    color: Color,
+) -> NoReturn:
+    """Explain logs while they grow, and exit when they end. Raises BadInput for what cannot be followed."""
+    from sparkdoctor import explaining, live
+    from sparkdoctor.errors import BadInput
+    from sparkdoctor.logs.read import LogError
+    from sparkdoctor.render.live import Teller
+
+    case = explaining.Case(snapshots, ask=ask, system=system, environ=environ, here=here, since=since)
+    tell_troubles(case.registry.troubles)
+    teller = Teller(sys.stdout, color, as_json=as_json, verbose=verbose)
+    with ExitStack() as opened:
+        streams = {}
+        for kind, name in explaining.sources(ask.containers, units):
+            try:
+                log = explaining.open_log(kind, name, system, since, follow=True)
+            except LogError as error:
+                raise BadInput(str(error)) from error
+            streams[f"{kind}:{name}"] = opened.enter_context(closing(log))
+        answer, code = live.follow_logs(
+            case, what, streams, teller, hang_after=hang_after, summary=summary, timeline=timeline
+        )
+    for problem in answer.unread:
+        print(f"sparkdoctor: {problem}", file=sys.stderr)
+    sys.exit(code)
+
+
+def tell_checked(done: Done, stream: IO[str], color: Color, *, verbose: bool, as_json: bool) -> None:
+    """The answer of `check`."""
+    tell_troubles(done.troubles)
+    for slow in done.seen.slow:
+        print(f"slow: {slow}", file=sys.stderr)
+    if as_json:
+        from sparkdoctor.render import json
+
+        print(json.dump(json.check_document(done.nodes, done.results, done.troubles, done.code)), file=stream)
+    else:
+        from sparkdoctor.render import text
+        from sparkdoctor.render.console import make_console, write
+
+        console = make_console(color, stream)
+        write(console, text.header(done.nodes, done.seen.chosen, verbose=verbose))
+        write(console, text.report(done.results, verbose=verbose, ascii_only=_ascii_only(stream)))
+
+
+def _ascii_only(stream: IO[str]) -> bool:
+    try:
+        "✓✗".encode(getattr(stream, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return True
+    return False

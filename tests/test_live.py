@@ -259,12 +259,31 @@ def test_a_key_at_the_terminal_reaches_the_command_once(environment: dict[str, s
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [("--container", "x"), ("--since", "1h", "-"), ("--timeline", "-"), ()])
-def test_what_does_not_go_with_following_is_refused(
-    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--container", "x"), "container:x: there is no /nowhere (Docker is not installed or not running)"),
+        (("--unit", "a b", "x.log"), "unit:a b: 'a b' is no name of a unit"),
+        (("--since", "never", "-"), "--since never is neither a duration (90s, 30m, 2h, 1d) nor a date and time"),
+    ],
+)
+def test_what_cannot_be_followed_is_said_at_once(
+    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     done = subprocess.run(
-        [*COMMAND, "explain", "-f", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False
+        [*COMMAND, "explain", "-f", *arguments],
+        cwd=tmp_path,
+        env=environment | {"DOCKER_HOST": "unix:///nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.count(b"\n") == 1
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"sparkdoctor: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_nothing_to_follow(environment: dict[str, str]) -> None:
+    done = subprocess.run([*COMMAND, "explain", "-f"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "name a log, a folder of logs, --container or --unit" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal, cast
 
 import pytest
 from inline_snapshot import snapshot
@@ -17,7 +17,7 @@ from sparkdoctor.render.console import make_console, write
 from sparkdoctor.render.explain import render_explain
 from sparkdoctor.render.timeline import render_timeline
 from sparkdoctor.snapshot import Snapshot, to_json
-from sparkdoctor.system import DoorClosed, Recorded
+from sparkdoctor.system import DoorClosed, Log, Recorded
 from sparkdoctor.testing import healthy_host, healthy_spec
 
 # The worker's clock is half a minute behind; the lines are those of NCCL 2.30 and vLLM 0.32.
@@ -98,10 +98,10 @@ def test_without_times(logs: Path) -> None:
 class WithLogs(Recorded):
     """A recording has no logs of containers; this one has one of each."""
 
-    def log(self, kind: Literal["container", "unit"], name: str, since: float | None) -> BinaryIO:
+    def log(self, kind: Literal["container", "unit"], name: str, since: float | None, *, follow: bool = False) -> Log:
         if name == "gone":
             raise DoorClosed("No such container: gone", absent=True)
-        return io.BytesIO((f"2026-11-23T15:14:29Z {kind}\n" + WORKER).encode())
+        return cast(Log, io.BytesIO((f"2026-11-23T15:14:29Z {kind}\n" + WORKER).encode()))
 
 
 def test_containers_and_units_are_read_beside_files(logs: Path) -> None:

@@ -1,6 +1,6 @@
 """The Docker engine on this machine, asked over its socket, never told to change anything.
 
-`log` gives what a container has printed. Questions of `ask`: `version`, `info`, `containers`, `container ID`, `image REF`. Answers are the Engine
+`log` gives what a container has printed, and prints. Questions of `ask`: `version`, `info`, `containers`, `container ID`, `image REF`. Answers are the Engine
 API's own JSON, less all fields that no fact needs and with secrets removed.
 """
 
@@ -10,8 +10,9 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
+from urllib.parse import quote
 
 from sparkdoctor.secrets import clean_argv, clean_env
 from sparkdoctor.system import DoorClosed
@@ -21,6 +22,8 @@ TIMEOUT = 10
 
 SOCKET = "/var/run/docker.sock"
 
+
+CHUNK = 1 << 16
 
 OLDEST = "1.24"
 """An Engine API version to construct the SDK's client with; `/version` is asked without one."""
@@ -33,50 +36,84 @@ def ask(question: str) -> str:
     return json.dumps(_answer(path, question))
 
 
-def log(container: str, since: float | None) -> ContainerLog:
-    """What a container has printed so far, with the engine's times. `since`: seconds since 1970. Raises DoorClosed."""
+def log(container: str, since: float | None, *, follow: bool = False) -> ContainerLog:
+    """What a container has printed, with the engine's times; with `follow` until it stops.
+
+    `since`: seconds since 1970. Raises DoorClosed.
+    """
     path = _socket()
     _knock(path)
     import docker
     import requests
-    from docker.errors import APIError, DockerException, NotFound
+    from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
 
     try:
         with closing(docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version=OLDEST)) as oldest:
             version = oldest.version(api_version=False)["ApiVersion"]
         client = docker.APIClient(base_url=f"unix://{path}", timeout=TIMEOUT, version=version)
-        more = {} if since is None else {"since": int(since)}
-        chunks = client.logs(container, stdout=True, stderr=True, timestamps=True, stream=True, follow=False, **more)
+        terminal = client.inspect_container(container)["Config"]["Tty"]
+        # Not by the SDK's `logs`: that gives the output of a terminal byte by byte, and takes a lost engine for the end.
+        answer = client.get(
+            f"{client.base_url}/v{version}/containers/{quote(container, safe='')}/logs",
+            params={"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+            | ({} if since is None else {"since": int(since)}),
+            stream=True,
+            timeout=(TIMEOUT, None),  # it may be silent for as long as it likes
+        )
+        try:
+            answer.raise_for_status()
+        except requests.HTTPError as error:
+            create_api_error_from_http_exception(error)
     except NotFound as error:
         raise DoorClosed(str(error.explanation or error), absent=True) from None
     except APIError as error:
         raise DoorClosed(str(error.explanation or error)) from None
     except (DockerException, requests.RequestException) as error:
         raise DoorClosed(f"{path}: {error}") from None
-    return ContainerLog(client, chunks)
+    return ContainerLog(client, answer, terminal)
 
 
 class ContainerLog:
     """A container's log, to be read like a file. `read` raises OSError."""
 
-    def __init__(self, client: Any, chunks: Iterator[bytes]) -> None:
+    def __init__(self, client: Any, answer: Any, terminal: bool) -> None:
+        """`answer`: the engine's, a requests.Response that is read as it comes."""
         self._client = client
-        self._chunks = chunks
+        self._answer = answer
+        self._chunks = answer.raw.stream(CHUNK) if terminal else _texts(answer.raw)
         self._left = b""
+        self._stopped = False
 
     def read(self, size: int) -> bytes:
-        import requests
         import urllib3
 
         try:
             self._left = self._left or next(self._chunks, b"")
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise OSError(0, f"the Docker engine: {error}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            if not self._stopped:
+                raise OSError(0, f"the Docker engine: {error}") from error
         data, self._left = self._left[:size], self._left[size:]
         return data
 
+    def stop(self) -> None:
+        from docker.types import CancellableStream
+
+        self._stopped = True
+        with suppress(OSError):  # there is no connection any more
+            CancellableStream(self._chunks, self._answer).close()  # for it knows where the socket is
+
     def close(self) -> None:
         self._client.close()
+
+
+def _texts(raw: Any) -> Iterator[bytes]:
+    """What a container without a terminal wrote to both outputs (Engine API, "Stream format" of attach)."""
+    while header := raw.read(8):
+        length = int.from_bytes(header[4:], "big")
+        text = raw.read(length) if length else b""
+        if len(header) < 8 or len(text) < length:
+            raise OSError(0, "its answer ends in the middle of a line")
+        yield text
 
 
 def _knock(path: str) -> None:

@@ -182,8 +182,12 @@ class Follow:
         """Set it to end: what was written until then is still read."""
         self._news: Queue[News] = Queue(WAITING)
         self._open: set[str] = set()
+        self._stops: list[Callable[[], None]] = []
 
-    def add(self, name: str, growing: Growing) -> None:
+    def add(self, name: str, growing: Growing, stop: Callable[[], None] | None = None) -> None:
+        """`stop` is called once when `stopped` is set, for a `read` that would wait on."""
+        if stop is not None:
+            self._stops.append(stop)
         watched = _Watched(growing, lambda: self._repainted(name))
         self._start(name, lambda: blocks_of(name, watched))
 
@@ -213,6 +217,8 @@ class Follow:
     def batches(self) -> Iterator[Sequence[News]]:
         """What has come, an empty batch when nothing has for POLL seconds; ends when all logs have ended."""
         while self._open:
+            while self._stops and self.stopped.is_set():
+                self._stops.pop()()
             batch: list[News] = []
             with suppress(Empty):
                 batch.append(self._news.get(timeout=POLL))

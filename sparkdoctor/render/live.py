@@ -13,6 +13,7 @@ from sparkdoctor.render.console import Color, make_console, prose, width, write
 from sparkdoctor.render.explain import render_diagnosis, render_explain
 from sparkdoctor.render.styled import Text
 from sparkdoctor.render.summary import render_courses, render_stop
+from sparkdoctor.render.timeline import render_timeline
 
 
 class Teller:
@@ -36,13 +37,15 @@ class Teller:
         write(self._console, (*lines, Text("")))
         self._stream.flush()
 
-    def end(self, answer: Answer, *, said: bool, summary: bool) -> None:
+    def end(self, answer: Answer, *, said: bool, summary: bool, timeline: bool = False) -> None:
         """What there is still to say when the logs have ended: all of it when nothing was said yet."""
         if self._as_json:
             self._line({**answer_document(answer), "event": "end"})
             return
         if summary:
             write(self._console, (*render_courses(answer.courses, width()), Text("")))
+        if timeline:
+            write(self._console, (*render_timeline(answer.moments, answer.clocks, width()), Text("")))
         if said and answer.diagnoses:
             first, count = answer.diagnoses[0], len(answer.diagnoses)
             words = f"{count} diagnos{'es' if count > 1 else 'is'}, begin with {first.name}; {answer.facts}"
