@@ -12,9 +12,40 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 VERSION = {"Version": "28.5.1", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "arm64"}
+
+
+class Chunks:
+    """An answer that is sent piece by piece, as the engine sends the log of a container that runs."""
+
+    def __init__(self, *texts: bytes, broken: bool = False) -> None:
+        """`broken`: the connection is lost where the end would be."""
+        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
+        self._broken = broken
+        self.asked = ""
+        """Path and query."""
+        for text in texts:
+            self.put(text)
+
+    def put(self, text: bytes) -> None:
+        self._waiting.put(text)
+
+    def end(self) -> None:
+        self._waiting.put(None)
+
+    def send(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked = handler.path
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        while (text := self._waiting.get()) is not None:
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
+        if not self._broken:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
 
 
 @contextmanager
@@ -27,6 +58,8 @@ def engine(folder: Path, answers: Mapping[str, Any]) -> Iterator[str]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0].removeprefix("/v1.51")
             status, answer = answers.get(path, (404, {"message": f"No such thing: {path}"}))
+            if isinstance(answer, Chunks):
+                return answer.send(self)
             body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

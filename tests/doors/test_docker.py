@@ -4,9 +4,11 @@ import json
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,7 +17,7 @@ from sparkdoctor.facts import docker as facts
 from sparkdoctor.host import UNLIMITED, Mount
 from sparkdoctor.secrets import REMOVED
 from sparkdoctor.system import DoorClosed, Live
-from tests.doors.engine import VERSION, engine
+from tests.doors.engine import VERSION, Chunks, engine
 from tests.recordings import unprivileged
 
 ID = "4f" * 32
@@ -241,3 +243,77 @@ def test_the_log_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         log.close()
         with pytest.raises(DoorClosed, match="No such thing"):
             door.log("nowhere", None)
+
+
+LOG = "/containers/vllm/logs"
+
+
+def with_log(log: Chunks, *, terminal: bool) -> dict[str, tuple[int, Any]]:
+    return {
+        "/version": (200, VERSION),
+        "/containers/vllm/json": (200, {**CONTAINER, "Config": {"Tty": terminal}}),
+        LOG: (200, log),
+    }
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_container_prints_is_there_as_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    def wire(text: bytes) -> bytes:
+        return text if terminal else frame(1, text)
+
+    chunks = Chunks(wire(b"first\n"))
+    with engine(tmp_path, with_log(chunks, terminal=terminal)) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        log = door.log("vllm", 1795533881.5, follow=True)
+        assert log.read(99) == b"first\n"
+        chunks.put(wire(b"second\n"))
+        assert log.read(99) == b"second\n"
+        chunks.end()
+        assert log.read(99) == b""
+        log.close()
+    assert parse_qs(urlsplit(chunks.asked).query) == {
+        "stdout": ["1"], "stderr": ["1"], "timestamps": ["1"], "follow": ["1"], "since": ["1795533881"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_waiting_for_more_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    chunks = Chunks()
+    with engine(tmp_path, with_log(chunks, terminal=terminal)) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        log = door.log("vllm", None, follow=True)
+        read: list[bytes] = []
+        reader = threading.Thread(target=lambda: read.append(log.read(99)))
+        reader.start()
+        log.stop()
+        reader.join(30)
+        assert read == [b""]
+        log.stop()  # twice is no harm
+        log.close()
+        chunks.end()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_engine_that_goes_away_is_not_the_end_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    chunks = Chunks(b"x\n" if terminal else frame(1, b"x\n"), broken=True)
+    chunks.end()
+    with engine(tmp_path, with_log(chunks, terminal=terminal)) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        log = door.log("vllm", None)
+        assert log.read(99) == b"x\n"
+        with pytest.raises(OSError, match="the Docker engine"):
+            log.read(99)
+        log.close()
+
+
+def test_a_log_that_the_engine_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "configured logging driver does not support reading"
+    answers = {**with_log(Chunks(), terminal=False), LOG: (501, {"message": said})}
+    with engine(tmp_path, answers) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        with pytest.raises(DoorClosed, match=said):
+            door.log("vllm", None)
