@@ -266,6 +266,9 @@ class Container(Data, frozen=True):
     compose_file: str = ""
     """com.docker.compose.project.config_files, empty when not made by compose."""
     compose_service: str = ""
+    hostname: str = ""
+    extra_hosts: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Name to addresses. Where there are some, its /etc/hosts has nothing of the machine's."""
 
 
 class Image(Data, frozen=True):

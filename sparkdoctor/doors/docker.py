@@ -189,7 +189,7 @@ def _info(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    kept = _only(config, "Env", "Cmd", "Entrypoint", "User", "Image")
+    kept = _only(config, "Env", "Cmd", "Entrypoint", "User", "Image", "Hostname")
     if kept.get("Env"):
         env = clean_env(dict(pair.partition("=")[::2] for pair in kept["Env"]))
         kept["Env"] = [f"{name}={value}" for name, value in env.items()]
@@ -212,6 +212,7 @@ def _container(answer: Mapping[str, Any]) -> dict[str, Any]:
         "CapAdd",
         "Devices",
         "Runtime",
+        "ExtraHosts",
     )
     requests = answer["HostConfig"].get("DeviceRequests") or ()
     host["DeviceRequests"] = [_only(request, "Driver", "Capabilities", "DeviceIDs") for request in requests]

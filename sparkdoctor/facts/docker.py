@@ -42,6 +42,8 @@ class HostConfig(Raw, frozen=True):
     devices: list[Device] | None = None
     device_requests: list[DeviceRequest] | None = None
     runtime: str = ""
+    extra_hosts: list[str] | None = None
+    """`NAME:ADDRESS`."""
 
 
 class Config(Raw, frozen=True):
@@ -49,6 +51,7 @@ class Config(Raw, frozen=True):
     entrypoint: list[str] | None = None
     cmd: list[str] | None = None
     user: str = ""
+    hostname: str = ""
     image: str = ""
     labels: dict[str, str] | None = None
 
@@ -171,6 +174,8 @@ def _container(raw: RawContainer) -> Container:
         user=config.user,
         compose_file=labels.get("com.docker.compose.project.config_files", ""),
         compose_service=labels.get("com.docker.compose.service", ""),
+        hostname=config.hostname,
+        extra_hosts=split_hosts(host.extra_hosts or ()),
     )
 
 
@@ -220,3 +225,11 @@ def _image(reference: str, raw: RawImage) -> Image:
 def split_env(pairs: Iterable[str] | None) -> dict[str, str]:
     """NAME=VALUE pairs as a mapping; a pair without `=` has no value and is left out."""
     return {name: value for name, equals, value in (pair.partition("=") for pair in pairs or ()) if equals}
+
+
+def split_hosts(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """NAME:ADDRESS pairs as a mapping; a name may come several times."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, _, address in (pair.partition(":") for pair in pairs):
+        found[name] = (*found.get(name, ()), address)
+    return found

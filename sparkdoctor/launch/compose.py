@@ -164,6 +164,8 @@ def _spec(source: _Source, name: str, service: Table, remarks: tuple[Remark, ...
         privileged=settings.boolean(service, "privileged"),
         cap_add=settings.texts(service, "cap_add"),
         user=settings.text(service, "user"),
+        hostname=settings.text(service, "hostname"),
+        extra_hosts=settings.extra_hosts(service),
         devices=settings.devices(service),
         gpus=settings.gpus(service),
         mounts=settings.mounts(service, source.home),

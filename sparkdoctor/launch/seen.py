@@ -29,6 +29,8 @@ def of_container(container: Container) -> Spec:
         privileged=Fact(place, container.privileged),
         cap_add=Fact(place, container.cap_add),
         user=Fact(place, container.user),
+        hostname=Fact(place, container.hostname) if container.hostname else None,
+        extra_hosts=Fact(place, container.extra_hosts) if container.extra_hosts else None,
         devices=Fact(place, container.devices),
         gpus=Fact(place, container.gpus),
         mounts=Fact(place, container.mounts),
@@ -38,6 +40,7 @@ def of_container(container: Container) -> Spec:
 def of_process(process: Process, container: Container | None) -> Spec:
     """What a running rank sees, out of its own /proc entry; `container` is the one it runs in."""
     place = f"/proc/{process.pid}"
+    inspected = of_container(container) if container else None
     memlock = process.memlock
     if process.capabilities.is_known and process.capabilities.value & CAP_IPC_LOCK:
         memlock = Fact(f"{place}/status (CAP_IPC_LOCK, so the limit does not count)", UNLIMITED, over=(memlock.where,))
@@ -59,6 +62,8 @@ def of_process(process: Process, container: Container | None) -> Spec:
         network_mode=Fact(f"docker inspect {container.name}", container.network_mode) if container else None,
         ipc=Fact(f"docker inspect {container.name}", container.ipc) if container else None,
         mounts=Fact(f"docker inspect {container.name}", container.mounts) if container else None,
+        hostname=inspected.hostname if inspected else None,
+        extra_hosts=inspected.extra_hosts if inspected else None,
     )
 
 

@@ -171,6 +171,26 @@ def mounts(service: Table, home: str) -> Fact[tuple[Mount, ...]] | None:
     return Fact(where.where, tuple(found)) if where is not None else None
 
 
+def extra_hosts(service: Table) -> Fact[dict[str, tuple[str, ...]]] | None:
+    """Name to addresses, of `NAME=ADDRESS`, the older `NAME:ADDRESS` or a mapping (types/hostList.go of compose-go)."""
+    node = service.get("extra_hosts")
+    if node is None:
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    if isinstance(node, Table):
+        for name, value in node.items.items():
+            listed = value.items if isinstance(value, Listing) else (value,)
+            found[name] = tuple(want_text(item, "extra_hosts").text.strip("[]") for item in listed)
+    else:
+        for item in _list(node, "extra_hosts"):
+            entry = want_string(item, "extra_hosts")
+            name, sign, address = entry.text.partition("=" if "=" in entry.text else ":")
+            if not sign:
+                raise LaunchError(entry.where, f"`{entry.text}` is no host; write it like `name=192.168.0.8`")
+            found[name] = (*found.get(name, ()), address.strip("[]"))
+    return Fact(node.where, found) if found else None
+
+
 def _list(node: Node, what: str) -> tuple[Node, ...]:
     if isinstance(node, Listing):
         return node.items

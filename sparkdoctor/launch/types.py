@@ -63,6 +63,10 @@ class Spec(Data, frozen=True):
     privileged: Fact[bool] | None = None
     cap_add: Fact[tuple[str, ...]] | None = None
     user: Fact[str] | None = None
+    hostname: Fact[str] | None = None
+    """What the container calls itself; None where the source does not say."""
+    extra_hosts: Fact[dict[str, tuple[str, ...]]] | None = None
+    """Name to addresses. Where it is given, the container's /etc/hosts has nothing of the machine's."""
     devices: Fact[tuple[str, ...]] | None = None
     """Device paths inside the container."""
     gpus: Fact[bool] | None = None

@@ -17,7 +17,7 @@ from sparkdoctor.facts import docker as facts
 from sparkdoctor.host import UNLIMITED, Mount
 from sparkdoctor.secrets import REMOVED
 from sparkdoctor.system import DoorClosed, Live
-from tests.doors.engine import VERSION, Chunks, engine
+from tests.doors.engine import VERSION, Chunks, engine, frame
 from tests.recordings import unprivileged
 
 ID = "4f" * 32
@@ -36,7 +36,7 @@ CONTAINER = {
         "ShmSize": 68719476736, "IpcMode": "host", "NetworkMode": "host", "Privileged": False, "CapAdd": ["IPC_LOCK"],
         "Devices": [{"PathOnHost": "/dev/infiniband", "PathInContainer": "/dev/infiniband", "CgroupPermissions": "rwm"}],
         "DeviceRequests": [{"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}],
-        "Runtime": "runc", "Memory": 0,
+        "Runtime": "runc", "Memory": 0, "ExtraHosts": ["spark-2:192.168.0.9", "v6:fd00::9", "spark-2:192.168.1.9"],
     },
     "Mounts": [{"Type": "bind", "Source": "/home/user/.cache", "Destination": "/cache", "Mode": "", "RW": True},
                {"Type": "bind", "Source": "/etc/passwd", "Destination": "/etc/passwd", "Mode": "ro", "RW": False}],
@@ -88,6 +88,8 @@ def test_a_container_as_docker_inspect_tells_it(serve: Serve) -> None:
     assert container.argv == ("bash", "-lc", f"exec vllm serve m --api-key {REMOVED}")
     assert container.ulimits == {"memlock": UNLIMITED, "stack": 64 << 20}
     assert (container.shm_size, container.ipc, container.network_mode) == (64 << 30, "host", "host")
+    assert container.hostname == "spark-1"
+    assert container.extra_hosts == {"spark-2": ("192.168.0.9", "192.168.1.9"), "v6": ("fd00::9",)}
     assert (container.privileged, container.cap_add, container.devices) == (False, ("IPC_LOCK",), ("/dev/infiniband",))
     assert container.gpus
     assert container.mounts == (
@@ -222,11 +224,6 @@ def test_the_socket_of_a_rootless_docker(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with engine(tmp_path, ANSWERS):
         assert json.loads(door.ask("version"))["Version"] == "28.5.1"
-
-
-def frame(stream: int, text: bytes) -> bytes:
-    """As the engine tells stdout (1) from stderr (2) in one response (Engine API, "Stream format")."""
-    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
 
 def test_the_log_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
