@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkdoctor.api import CannotTell, Hca, Node, Seen, skip
+from sparkdoctor.api import CannotTell, Hca, Interface, Node, Seen, skip
 from sparkdoctor.launch.spread import spread
 from sparkdoctor.nccl import HcaPort, list_ports
 from sparkdoctor.nccl.select import ib_disabled, wanted
@@ -55,6 +55,25 @@ def hcas(node: Node) -> tuple[Hca, ...]:
 def nccl_ports(node: Node) -> tuple[HcaPort, ...]:
     """The ports NCCL will use, in its order."""
     return list_ports(hcas(node), nccl_env(node, ("NCCL_IB_HCA",)), nccl_version(node))
+
+
+def nccl_interfaces(node: Node) -> list[tuple[Hca, Interface]]:
+    """The HCAs that NCCL will use over Ethernet, in its order, each with its network interface.
+
+    Raises Skip when there is none, and CannotTell when an HCA's interface is not known.
+    """
+    own_network(node)
+    interfaces = node.machine().network.interfaces
+    by_name = {one.name: one for one in interfaces.value}
+    devices = {hca.name: hca for hca in hcas(node)}
+    found = []
+    for port in nccl_ports(node):
+        if port.port.link_layer.value == "Ethernet":
+            hca = devices[port.hca]
+            if hca.netdev.value not in by_name:
+                raise CannotTell(interfaces.where, f"{hca.netdev.value}, the interface of {hca.name}, is not in it")
+            found.append((hca, by_name[hca.netdev.value]))
+    return found or skip("NCCL uses no RoCE port here")
 
 
 def own_network(node: Node) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from sparkdoctor.api import Certainty, Fact, Finding, Fix, Found, Interface, Node, Seen, Severity, check, skip
+from sparkdoctor.api import Fact, Finding, Fix, Found, Interface, Node, Seen, Severity, check, skip
 from sparkdoctor.nccl import find_interfaces, parse_names
 from sparkdoctor.nccl.interfaces import MAX_IFS
 from sparkdoctor.nccl.since import RUNNING_INTERFACE
@@ -15,6 +15,7 @@ from sparkdoctor.nearest import nearest
 from sparkdoctor.predict import nccl_env, nccl_seen, nccl_version
 
 from ._fix import drop_env, set_env
+from ._interfaces import name_interface
 from ._rdma import own_network, several_ranks
 
 NCCL, GLOO, TENSORPIPE = "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME"
@@ -75,7 +76,7 @@ def ifname_unknown(node: Node) -> Found:
                 Seen(verdict.variable, value.value, value.where, wanted=_meant(node, verdict.names)),
                 Seen("interfaces", " ".join(one.name for one in interfaces.value), interfaces.where),
             ),
-            _name_one(node, verdict.variable),
+            name_interface(node, verdict.variable),
         )
 
 
@@ -114,7 +115,7 @@ def ifname_down(node: Node) -> Found:
                 cost="needs root",
             )
             if off
-            else _name_one(node, verdict.variable),
+            else name_interface(node, verdict.variable),
         )
 
 
@@ -145,7 +146,7 @@ def ifname_unaddressed(node: Node) -> Found:
             f"{' and '.join(one.name for one in verdict.concerns)} of {verdict.variable}"
             f" {'have' if len(verdict.concerns) > 1 else 'has'} no address{_of_family(node, verdict)} that the peer can use",
             (Seen(verdict.variable, verdict.value.value, verdict.value.where), *_states(node, verdict)),
-            _name_one(node, verdict.variable),
+            name_interface(node, verdict.variable),
         )
 
 
@@ -175,7 +176,7 @@ def ifname_excluded(node: Node) -> Found:
                 Seen(verdict.variable, verdict.value.value, verdict.value.where),
                 Seen("interfaces", " ".join(one.name for one in interfaces.value), interfaces.where),
             ),
-            _name_one(node, verdict.variable),
+            name_interface(node, verdict.variable),
         )
 
 
@@ -333,33 +334,6 @@ def _meant(node: Node, names: tuple[str, ...]) -> str:
     return " or ".join(near) or "an interface of this machine"
 
 
-def _name_one(node: Node, variable: str) -> Fix:
-    """Name the interface that reaches MASTER_ADDR, else the only one with an IPv4 address, else leave the choice."""
-    found = node.machine().network.interfaces.value
-    usable = [one for one in found if one.running and not one.loopback and _ipv4(one)]
-    usable = [one for one in usable if not one.name.startswith(("docker", "br-", "veth", "virbr"))]
-    master = node.env("MASTER_ADDR") or (node.flag("master-addr") if node.launched().flags.is_known else None)
-    toward = [one for one in usable if master is not None and master.is_known and _reaches(one, master.value)]
-    best = toward or (usable if len(usable) == 1 else [])
-    if best:
-        return set_env(node, variable, best[0].name)
-    choice = f"<one of {', '.join(one.name for one in usable)}>" if usable else "<an interface with an IPv4 address>"
-    return set_env(node, variable, choice, certainty=Certainty.FILL_IN)
-
-
 def _without(node: Node, variable: str, fact: Fact[str], lost: list[str]) -> Fix:
     kept = [name for name in fact.value.split(",") if name.lstrip("=").split(":")[0] not in lost]
     return set_env(node, variable, ",".join(kept)) if kept else drop_env(node, variable)
-
-
-def _ipv4(one: Interface) -> list[ipaddress.IPv4Interface]:
-    parsed = [ipaddress.ip_interface(address) for address in one.addresses]
-    return [address for address in parsed if isinstance(address, ipaddress.IPv4Interface)]
-
-
-def _reaches(one: Interface, address: str) -> bool:
-    try:
-        wanted = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(wanted in own.network for own in _ipv4(one))

@@ -127,7 +127,10 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                 ),
             ),
             listening=Fact("/proc/net/tcp", (Listener(22, "0.0.0.0"), Listener(53, "127.0.0.53"))),
-            hosts=Fact("/etc/hosts", {"localhost": ("127.0.0.1",), f"spark-{rank + 1}": ("127.0.1.1",)}),
+            hosts=Fact(
+                "/etc/hosts",
+                {"localhost": ("127.0.0.1",), "spark-1": ("192.168.0.8",), "spark-2": ("192.168.0.9",)},
+            ),
         ),
         rdma=Rdma(
             hcas=Fact(
