@@ -50,7 +50,7 @@ Examples:
   sparkdoctor check --from spark-1.json spark-2.json
   sparkdoctor run -- docker compose up               check, start, explain while it runs
   sparkdoctor explain head.log worker.log
-  docker logs -f vllm 2>&1 | sparkdoctor explain -f -
+  sparkdoctor explain -f --container vllm            join a launch that runs
   sparkdoctor explain memlock-limited
 
 \b

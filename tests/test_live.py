@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from sparkdoctor.logs.follow import News
 from sparkdoctor.logs.phases import Stop
 from sparkdoctor.logs.read import Block
 from sparkdoctor.system import Live
+from tests.doors.engine import Chunks, engine, frame
+from tests.doors.test_docker import ANSWERS, with_log
 
 ROOT = Path(__file__).parent.parent
 HEAD = (ROOT / "tests" / "logs" / "healthy" / "vllm-two-ranks-head.log").read_text().splitlines()
@@ -157,6 +161,81 @@ def test_a_signal_ends_with_the_summary(started, tmp_path: Path, number: signal.
     process.send_signal(number)
     events = [json.loads(line)["event"] for line in process.stdout]
     assert (events[-1], process.wait()) == ("end", 0)
+
+
+def told(process: subprocess.Popen[bytes]) -> list[str]:
+    """What is said until a diagnosis is, and until the end once SIGINT has come."""
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    last = [json.loads(line) for line in process.stdout][-1]
+    assert (first["event"], last["event"], process.wait()) == ("diagnosis", "end", 0), process.stderr
+    return [first["found"]["name"], *{line["file"] for one in last["diagnoses"] for line in one["evidence"]}]
+
+
+def test_a_container_is_followed(started, environment, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The engine is the stand-in of tests/doors/engine.py, because Docker may not run here."""
+    lines = FAILED.read_bytes().splitlines(keepends=True)
+    log = Chunks(*(frame(2, b"2026-11-23T15:14:00.5Z " + line) for line in lines[:3]))
+    with engine(tmp_path, ANSWERS | with_log(log, terminal=False)) as host:
+        environment["DOCKER_HOST"] = host
+        process = started("explain", "-f", "--json", "--container", "vllm", "--since", "2026-11-23T15:00:00Z")
+        for line in lines[3:12]:
+            log.put(frame(1, b"2026-11-23T15:14:29.5Z " + line))
+        assert told(process) == ["nccl-reg-mr-enomem", "container:vllm"]
+        log.end()
+    assert "follow=1" in log.asked
+    assert "since=1795446000" in log.asked
+
+
+REMOTE = Path("/lib/systemd/systemd-journal-remote")
+
+
+@pytest.mark.skipif(not (REMOTE.exists() and shutil.which("journalctl")), reason="needs systemd-journal-remote")
+def test_a_unit_is_followed(started, environment, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A real journal, written entry by entry; only where it lies is told to journalctl by a script."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/journalctl").write_text(
+        f'#!/bin/sh\nexec {shutil.which("journalctl")} --directory={tmp_path} "$@"\n'
+    )
+    (tmp_path / "bin/journalctl").chmod(0o755)
+    environment["PATH"] = f"{tmp_path}/bin:{environment['PATH']}"
+
+    def entry(at: int, text: str, unit: str = "vllm.service") -> bytes:
+        time = 1795446000_000000 + at * 1_000_000
+        fields = {
+            "__REALTIME_TIMESTAMP": time, "__MONOTONIC_TIMESTAMP": at * 1_000_000 + 1, "_BOOT_ID": "2" * 32,
+            "_SYSTEMD_UNIT": unit, "_HOSTNAME": "spark-2", "SYSLOG_IDENTIFIER": "vllm", "MESSAGE": text,
+        }  # fmt: skip
+        return "".join(f"{name}={value}\n" for name, value in fields.items()).encode() + b"\n"
+
+    lines = [line.partition("| ")[2] for line in FAILED.read_text().splitlines()]
+    with subprocess.Popen(
+        [REMOTE, "--output", tmp_path / "x.journal", "-"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as writer:
+        assert writer.stdin is not None
+        # Before --since, and of another unit: neither is told.
+        writer.stdin.write(entry(0, "CUDA error: out of memory") + entry(61, "CUDA error: out of memory", "x.service"))
+        writer.stdin.flush()
+        while not (tmp_path / "x.journal").exists():
+            time.sleep(0.01)
+        process = started("explain", "-f", "--json", "--unit", "vllm", "--since", "2026-11-23T15:01:00Z")
+        for number, line in enumerate(filter(None, lines)):
+            writer.stdin.write(entry(100 + number, line))
+            writer.stdin.flush()
+        assert told(process) == ["nccl-reg-mr-enomem", "unit:vllm"]
+
+
+def test_a_file_since_when_and_its_timeline(started, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    log = tmp_path / "x.log"
+    old = "[2026-11-22 15:14:29] spark-2:327:327 [0] NCCL INFO x\n2026-11-22 10:00:00 CUDA error: out of memory\n"
+    log.write_text(old + FAILED.read_text())
+    process = started("explain", "-f", "x.log", "--timeline", "--since", "2026-11-23T00:00:00Z", *OURS)
+    assert process.stdout.readline() == b"cause[nccl-reg-mr-enomem] NCCL could not pin memory for the NIC\n"
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read().decode()
+    assert "\ntimeline, from 2026-11-23 15:14:29\n+0.000 s  spark-2  x.log:13  cause[nccl-reg-mr-enomem]" in rest
+    assert "out of memory" not in rest
 
 
 def run_it(environment: dict[str, str], tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

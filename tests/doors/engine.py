@@ -9,13 +9,18 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 VERSION = {"Version": "28.5.1", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "arm64"}
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    """As the engine tells stdout (1) from stderr (2) in one response (Engine API, "Stream format")."""
+    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
 
 class Chunks:
@@ -41,10 +46,11 @@ class Chunks:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
-        while (text := self._waiting.get()) is not None:
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
-        if not self._broken:
-            handler.wfile.write(b"0\r\n\r\n")
+        with suppress(BrokenPipeError):  # who asked has read enough
+            while (text := self._waiting.get()) is not None:
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
+            if not self._broken:
+                handler.wfile.write(b"0\r\n\r\n")
         handler.close_connection = True
 
 
