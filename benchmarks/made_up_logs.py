@@ -4,6 +4,8 @@ The logs look like what a pair of ranks writes with NCCL_DEBUG=INFO and NCCL_DEB
 at the end a failure. Most lines match nothing, many nearly do. The vocabulary is real, the sentences are made up.
 """
 
+# ruff: noqa: SIM905 -- lists of words are read more easily as text
+
 from __future__ import annotations
 
 import random
@@ -12,7 +14,6 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from sparkdoctor.marks import Pattern
 from sparkdoctor.patterns import refusal
 from sparkdoctor.registry import load_registry
 from sparkdoctor.signatures import Role, Signature
@@ -149,7 +150,7 @@ def launch(chance: random.Random, rank: int) -> Iterator[str]:
     """What a rank writes before it serves."""
     node = f"spark-{rank + 1}"
     vllm = f"(Worker_TP{rank} pid=377) INFO 11-24 00:00:0{rank}"
-    yield f"(APIServer pid=1) INFO 11-24 00:00:00 [api_server.py:1896] vLLM API server version 0.32.0"
+    yield "(APIServer pid=1) INFO 11-24 00:00:00 [api_server.py:1896] vLLM API server version 0.32.0"
     yield f"{vllm} [parallel_state.py:1134] world_size=2 rank={rank} local_rank=0 distributed_init_method=tcp://192.168.0.1:29501 backend=nccl"
     yield f"{vllm} [pynccl.py:70] vLLM is using nccl==2.30.7"
     for comm in range(3):
@@ -193,7 +194,3 @@ def _line(chance: random.Random, planted: list[Planted]) -> bytes:
     return (
         f"(Worker_TP{chance.randrange(2)} pid=377) ERROR 11-24 12:00:00 [x.py:1] {chance.choice(planted).line}".encode()
     )
-
-
-def patterns(planted: list[Planted]) -> list[Pattern]:
-    return [one.signature for one in planted]
