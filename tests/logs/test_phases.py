@@ -103,6 +103,25 @@ def test_a_head_that_serves() -> None:
     assert ("API", "http://127.0.0.1:8213") in told
 
 
+def test_versions_that_were_printed_before_the_launch_began(tmp_path: Path) -> None:
+    """Real lines of an image's banner, a kernel, nvidia-smi and collect_env, before a real launch."""
+    log = tmp_path / "x.log"
+    log.write_text(
+        "PyTorch Version 2.6.0a0+ecf3bae\n"
+        "  Using CUDA 13.1 driver version 590.48.01 with kernel driver version 580.126.09.\n"
+        "| NVIDIA-SMI 580.159.03             Driver Version: 580.159.03     CUDA Version: 13.0     |\n"
+        "PyTorch version              : 2.13.0+cu130\n" + HEAD.read_text()
+    )
+    told = [(one.topic, one.text) for one in course(log).told]
+    assert told[:4] == [
+        ("PyTorch", "2.6.0a0+ecf3bae, in an image of NVIDIA"),
+        ("driver", "580.126.09 in the kernel, 590.48.01 for CUDA 13.1 in the image (forward compatibility)"),
+        ("driver", "580.159.03, CUDA 13.0 (nvidia-smi)"),
+        ("PyTorch", "2.13.0+cu130"),
+    ]
+    assert ("vLLM", "0.32.0") in told
+
+
 def test_a_worker_has_no_more_to_say_once_the_memory_is_measured() -> None:
     found = course(WORKER)
     assert (found.phase, found.arrived) == ("memory-profiling", True)
