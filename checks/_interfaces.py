@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
-from sparkdoctor.api import Certainty, Fix, Interface, Node
+from sparkdoctor.api import CannotTell, Certainty, Fix, Interface, Node
 
 from ._fix import set_env
+from ._ranks import Address, resolved
 
 
 def name_interface(node: Node, variable: str) -> Fix:
@@ -15,8 +16,8 @@ def name_interface(node: Node, variable: str) -> Fix:
     found = node.machine().network.interfaces.value
     usable = [one for one in found if one.running and not one.loopback and ipv4(one)]
     usable = [one for one in usable if not one.name.startswith(("docker", "br-", "veth", "virbr"))]
-    master = node.env("MASTER_ADDR") or (node.flag("master-addr") if node.launched().flags.is_known else None)
-    toward = [one for one in usable if master is not None and master.is_known and _reaches(one, master.value)]
+    master = _master(node)
+    toward = [one for one in usable if master is not None and any(master in own.network for own in ipv4(one))]
     best = toward or (usable if len(usable) == 1 else [])
     if best:
         return set_env(node, variable, best[0].name)
@@ -30,9 +31,10 @@ def ipv4(one: Interface) -> list[ipaddress.IPv4Interface]:
     return [address for address in parsed if isinstance(address, ipaddress.IPv4Interface)]
 
 
-def _reaches(one: Interface, address: str) -> bool:
+def _master(node: Node) -> Address | None:
+    """Where the ranks meet, as this machine resolves it; None when that is not told or not known here."""
+    told = node.env("MASTER_ADDR") or (node.flag("master-addr") if node.launched().flags.is_known else None)
     try:
-        wanted = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(wanted in own.network for own in ipv4(one))
+        return resolved(node.host, told.value) if told is not None else None
+    except CannotTell:
+        return None  # a name that only DNS knows leaves the choice to the user

@@ -137,3 +137,10 @@ def test_the_interface_is_left_open_where_several_would_do(tmp_path: Path) -> No
     finding = only_finding(LOOPBACK, cluster.nodes[0])
     assert finding.fix.certainty is Certainty.FILL_IN
     assert "<one of enP7s7, enp1s0f0np0, enP2p1s0f0np0>" in finding.fix.edit
+
+
+def test_the_master_by_a_name_that_this_machine_knows(tmp_path: Path) -> None:
+    hosts = {"spark-1": ("127.0.1.1",), "head": ("192.168.1.77",)}
+    machine = changed(healthy_host(), network__hosts=Fact("/etc/hosts", hosts))
+    cluster = pair(tmp_path, head={"MASTER_ADDR": "head"}, hosts=(machine, None))
+    assert only_finding(LOOPBACK, cluster.nodes[0]).fix.edit == 'GLOO_SOCKET_IFNAME: "enP2p1s0f0np0"'
