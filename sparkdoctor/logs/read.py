@@ -266,7 +266,8 @@ def _plain(path: str, read: Read) -> Iterator[bytes]:
                 mark, head = b"", read(READ)
             yield decode(b"", True).encode()
             return
-    _refuse_binary(path, head)
+    if form_of(head) is None:  # the journal has fields that are binary
+        _refuse_binary(path, head)
     head = head.removeprefix(codecs.BOM_UTF8)
     while head:
         yield head

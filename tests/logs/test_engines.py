@@ -24,10 +24,14 @@ from sparkdoctor.logs.read import READ, has_controls, read_log
 from sparkdoctor.logs.scanner import Candidate, Texts
 from sparkdoctor.logs.template import TemplateScanner
 from sparkdoctor.patterns import refusal
+from sparkdoctor.registry import load_registry
 from sparkdoctor.signatures import Signature
 from tests.entries import signature
 
 pytest.importorskip("hyperscan")
+
+LOGS = Path(__file__).parent
+EXAMPLE = LOGS.parents[1] / "examples/logs/memlock.log"
 
 WORDS = ["Cannot allocate", "NCCL WARN", "error 12", "größer als", "0x1f2e3d", "peer 7 is gone", "aaaaaaaa", "abababab"]
 GAPS = ["", ".{0,9}", r" \d{1,4} ", "[^x]{0,5}", "(?:, )?"]
@@ -82,6 +86,23 @@ def test_the_same_hits_in_a_long_log_of_many_signatures() -> None:
     found = hits(NativeScanner, signatures, data)
     assert len(found) > 1000
     assert found == hits(TemplateScanner, signatures, data)
+
+
+def test_the_same_hits_in_every_log_that_is_here() -> None:
+    patterns = load_registry().knowledge.patterns()
+    native, plain = Matcher(patterns, NativeScanner), Matcher(patterns, TemplateScanner)
+    paths = [
+        path for path in (*LOGS.rglob("*"), EXAMPLE) if path.is_file() and path.suffix not in (".toml", ".md", ".py")
+    ]
+    total = 0
+    for path in paths:
+        found = [
+            list(matcher.scan(read_log(str(path), has_controls=matcher.has_controls), str(path)))
+            for matcher in (native, plain)
+        ]
+        assert found[0] == found[1], path
+        total += len(found[0])
+    assert total > 200
 
 
 @given(st.binary(max_size=200))

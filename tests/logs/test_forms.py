@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sparkdoctor.logs.forms import LONGEST, unwrapped
 from sparkdoctor.logs.origin import prefix_of
+from sparkdoctor.logs.read import read_log
 
 FORMS = Path(__file__).parent / "forms"
 WARN = "[2026-11-24 15:24:42] spark-2:312:455 [0] misc/ibvwrap.cc:218 NCCL WARN Call to ibv_reg_mr_iova2 failed"
@@ -40,6 +41,15 @@ def test_the_journal_reads_as_journalctl_prints_it(form: str, size: int) -> None
     assert lines[1].startswith("2026-11-24T16:39:06.970884Z vm vllm[15876]: [2026-11-24 15:24:42] spark-2:312:455 [0] ")
     assert lines[2].split("\r")[1:] == ['  File "x.py", line 1', "RuntimeError: NCCL error: unhandled system error"]
     assert lines[3].endswith("\x1b[31mred\x1b[0m café �")
+
+
+def test_a_file_of_the_journal_is_read_although_its_coloured_messages_are_binary() -> None:
+    """Each has its length before it, in eight bytes of which most are NUL."""
+    path = FORMS / "journal.export"
+    assert path.read_bytes().count(0) > 7
+    (block,) = read_log(str(path))
+    assert block.data.count(b"NCCL WARN Call to ibv_reg_mr_iova2 failed") == 1
+    assert "red café" in block.data.decode(errors="replace")
 
 
 @pytest.mark.parametrize("form", ["export", "json"])
