@@ -6,6 +6,8 @@ Sizes are bytes, speeds Mb/s, times seconds unless a field says otherwise. The f
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from sparkdoctor.fact import Fact
@@ -131,6 +133,49 @@ class Listener(Data, frozen=True):
     """`0.0.0.0` or `::` when it listens on every address."""
 
 
+class Rule(Data, frozen=True):
+    handle: int
+    statements: tuple[Any, ...]
+    """As libnftables-json(5) writes them, counters left out."""
+    text: str = ""
+    """As iptables-save writes it, for a rule that iptables made."""
+
+
+class Chain(Data, frozen=True):
+    """A chain of nftables. `hook` is empty for one that is only jumped to."""
+
+    family: str
+    """`ip`, `ip6`, `inet`, `netdev`, `bridge`, `arp`."""
+    table: str
+    name: str
+    rules: tuple[Rule, ...] = ()
+    type: str = ""
+    """`filter`, `nat`, `route`."""
+    hook: str = ""
+    """`ingress`, `prerouting`, `input`, `forward`, `output`, `postrouting`, `egress`."""
+    priority: int = 0
+    policy: str = "accept"
+    devices: tuple[str, ...] = ()
+    """The interfaces of an ingress or egress hook."""
+
+
+class NamedSet(Data, frozen=True):
+    """A named set or map of nftables; an element of a map is a pair of key and value."""
+
+    family: str
+    table: str
+    name: str
+    elements: tuple[Any, ...] = ()
+    """As libnftables-json(5) writes them."""
+
+
+class Firewall(Data, frozen=True):
+    """The packet filter of a network namespace. Known and without chains: it lets everything through."""
+
+    chains: tuple[Chain, ...] = ()
+    sets: tuple[NamedSet, ...] = ()
+
+
 class Network(Data, frozen=True):
     interfaces: Fact[tuple[Interface, ...]]
     """In ifindex order."""
@@ -139,6 +184,9 @@ class Network(Data, frozen=True):
     """TCP sockets in state LISTEN, /proc/net/tcp and /proc/net/tcp6; in port order."""
     hosts: Fact[dict[str, tuple[str, ...]]] = Fact("", problem="not read")
     """/etc/hosts: name to addresses, in the file's order."""
+    firewall: Fact[Firewall] = Fact("", problem="not read")
+    ephemeral: Fact[tuple[int, int]] = Fact("", problem="not read")
+    """First and last port that the kernel gives to who asks for none, net.ipv4.ip_local_port_range."""
 
 
 class Gid(Data, frozen=True):
@@ -179,6 +227,8 @@ class Hca(Data, frozen=True):
     firmware: Fact[str]
     netdev: Fact[str]
     """The network interface of port 1."""
+    soft: Fact[bool] = Fact("", problem="not read")
+    """Whether the kernel speaks RoCE for it (rdma_rxe): its packets pass the host's firewall, those of a card do not."""
 
 
 class Rdma(Data, frozen=True):

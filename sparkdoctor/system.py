@@ -28,6 +28,7 @@ Door = Literal["file", "folder", "link", "head", "layer", "space", "environ", "c
 
 COMMANDS: dict[str, tuple[tuple[str, ...], float]] = {
     "nft": (("nft", "--json", "list", "ruleset"), 5.0),
+    "nft chains": (("nft", "list", "chains"), 5.0),
     "iptables": (("iptables-nft-save",), 5.0),
     "ip6tables": (("ip6tables-nft-save",), 5.0),
 }

@@ -20,6 +20,7 @@ from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import (
     UNLIMITED,
     Docker,
+    Firewall,
     Gid,
     Gpu,
     Gpus,
@@ -131,6 +132,8 @@ def healthy_host(rank: int = 0, **changes: Any) -> Host:
                 "/etc/hosts",
                 {"localhost": ("127.0.0.1",), "spark-1": ("192.168.0.8",), "spark-2": ("192.168.0.9",)},
             ),
+            firewall=Fact("nft --json list ruleset", Firewall()),
+            ephemeral=Fact("/proc/sys/net/ipv4/ip_local_port_range", (32768, 60999)),
         ),
         rdma=Rdma(
             hcas=Fact(
@@ -254,6 +257,7 @@ def _hca(name: str, netdev: str, pci: str, tail: str) -> Hca:
         pci=Fact(f"/sys/class/infiniband/{name}/device", pci),
         firmware=Fact(f"/sys/class/infiniband/{name}/fw_ver", "28.45.4028"),
         netdev=Fact(f"{port}/gid_attrs/ndevs/0", netdev),
+        soft=Fact(f"/sys/class/infiniband/{name}/parent", False),
     )
 
 

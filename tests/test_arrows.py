@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a room may import of sparkdoctor. A room that is not named here may import anything.
 ALLOWED = {
-    "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.predict", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
+    "checks": {"sparkdoctor.api", "sparkdoctor.nccl", "sparkdoctor.predict", "sparkdoctor.firewall", "sparkdoctor.launch.cache", "sparkdoctor.launch.spread", "sparkdoctor.nearest"},
     "sparkdoctor/nccl": {"sparkdoctor.nccl", "sparkdoctor.host", "sparkdoctor.fact"},
+    "sparkdoctor/firewall": {"sparkdoctor.firewall", "sparkdoctor.host"},
     "sparkdoctor/logs": {"sparkdoctor.logs", "sparkdoctor.host", "sparkdoctor.marks", "sparkdoctor.patterns", "sparkdoctor.signatures", "sparkdoctor.cache", "sparkdoctor.errors", "sparkdoctor.late"},
     "sparkdoctor/facts": {"sparkdoctor.facts", "sparkdoctor.fact", "sparkdoctor.host", "sparkdoctor.system", "sparkdoctor.launch.types", "sparkdoctor.nccl"},
     "sparkdoctor/doors": {"sparkdoctor.doors", "sparkdoctor.system", "sparkdoctor.secrets"},

@@ -6,6 +6,7 @@ import msgspec
 
 from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts import names
+from sparkdoctor.facts.firewall import firewall
 from sparkdoctor.host import Data, Interface, Network, Route
 from sparkdoctor.system import System
 
@@ -32,12 +33,15 @@ IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 
 
 def network(system: System) -> Network:
-    """Interfaces in ifindex order with their addresses and speeds, the IPv4 routes of the main table, listeners."""
+    """Interfaces in ifindex order with their addresses and speeds, the IPv4 routes of the main table, listeners, the
+    packet filter."""
     return Network(
         interfaces=_interfaces(system),
         routes=system.netlink("routes").map(lambda answer: msgspec.convert(answer, tuple[Route, ...])),
         listening=names.listening(system),
         hosts=names.hosts(system),
+        firewall=firewall(system),
+        ephemeral=system.read("/proc/sys/net/ipv4/ip_local_port_range").map(parse_range),
     )
 
 
@@ -61,6 +65,12 @@ def _interfaces(system: System) -> Fact[tuple[Interface, ...]]:
             for link in sorted(links, key=lambda link: link.index)
         )
     ).at("ip address")
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """First and last port, both included (ip-sysctl.rst, ip_local_port_range)."""
+    first, last = text.split()
+    return int(first), int(last)
 
 
 def parse_speed(text: str) -> int:

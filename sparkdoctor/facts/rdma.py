@@ -49,7 +49,13 @@ def _hca(system: System, name: str) -> Hca:
         pci=_pci(system.link(f"{folder}/device")),
         firmware=system.read(f"{folder}/fw_ver").map(str.strip),
         netdev=_netdev(system, folder, ports),
+        soft=_soft(system.read(f"{folder}/parent")),
     )
+
+
+def _soft(parent: Fact[str]) -> Fact[bool]:
+    """Of all drivers only rdma_rxe has the attribute `parent` (drivers/infiniband/sw/rxe/rxe_verbs.c, parent_show)."""
+    return Fact(parent.where, False) if parent.absent else parent.map(lambda _: True)
 
 
 def _pci(link: Fact[str]) -> Fact[str]:
