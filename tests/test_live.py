@@ -221,7 +221,9 @@ def test_a_unit_is_followed(started, environment, tmp_path: Path) -> None:  # ty
             time.sleep(0.01)
         process = started("explain", "-f", "--json", "--unit", "vllm", "--since", "2026-11-23T15:01:00Z")
         for number, line in enumerate(filter(None, lines)):
-            writer.stdin.write(entry(100 + number, line))
+            writer.stdin.write(
+                entry(100 + number, f"\x1b[36m{line}\x1b[0m")
+            )  # a binary field in what journalctl prints
             writer.stdin.flush()
         assert told(process) == ["nccl-reg-mr-enomem", "unit:vllm"]
 
