@@ -269,6 +269,7 @@ def test_what_a_container_prints_is_there_as_it_comes(
         assert log.read(99) == b"second\n"
         chunks.end()
         assert log.read(99) == b""
+        log.stop()  # there is nothing to stop any more
         log.close()
     assert parse_qs(urlsplit(chunks.asked).query) == {
         "stdout": ["1"], "stderr": ["1"], "timestamps": ["1"], "follow": ["1"], "since": ["1795533881"],
