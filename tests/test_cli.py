@@ -63,7 +63,7 @@ no launch to judge here; name one: -f COMPOSE, --container NAME, --pid PID, --sh
 
 could not look: memory-held-by-cache on workstation: NVML: libnvidia-ml.so.1 is not installed, so there is no NVIDIA driver here
 
-no problems found, but 1 check could not look; 1 passed, 66 skipped.
+no problems found, but 1 check could not look; 1 passed, 68 skipped.
 """)
 
 
