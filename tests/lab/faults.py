@@ -243,25 +243,23 @@ FAULTS = (
     ),
     Fault(
         "RDMA packets dropped on the way",
-        check="",
+        check="firewall-drops-roce",
         nccl=RETRIES,
         on=SECOND,
         common=IMPATIENT,
         inject="nft add table inet fw; nft 'add chain inet fw in { type filter hook input priority 0; }';"
         " nft add rule inet fw in udp dport 4791 drop",
         signature="nccl-ib-retries-exceeded",
-        undo="nft flush ruleset",
     ),
     Fault(
         "frames over 1500 bytes dropped on the way",
-        check="",
+        check="firewall-drops-roce",
         nccl=RETRIES,
         on=SECOND,
         common={**IMPATIENT, "NCCL_SOCKET_IFNAME": "enP7s7"},
         inject="nft add table netdev f; nft 'add chain netdev f in { type filter hook ingress device enp1s0f0np0"
         " priority 0; }'; nft add rule netdev f in meta length gt 1500 drop",
         signature="nccl-ib-retries-exceeded",
-        undo="nft flush ruleset",
     ),
     Fault(
         "master address of the wrong node",

@@ -24,6 +24,7 @@ from tests.lab.nccl import IMPATIENT, Rank
 from tests.lab.pair import RAILS, Pair
 
 LOOKED_AT = (
+    "firewall-drops-peer", "firewall-drops-roce",
     "gid-index-differs", "gid-not-roce-v2", "hca-not-active", "hca-twin-down", "hca-unknown", "ifname-unknown",
     "infiniband-device-missing", "master-addr-wrong", "memlock-limited", "network-not-host", "rdma-disabled",
     "shm-too-small",
