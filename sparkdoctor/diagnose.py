@@ -122,11 +122,17 @@ def diagnose(
     courts = _Court(knowledge, checks, cluster)
     causes = {name: courts.judge(group.signature, group.nodes) for name, group in groups.items()}
     leaders = _leaders(groups)
-    ranked = sorted((groups[name] for name in groups if name not in leaders), key=lambda g: _rank(g, causes[g.name]))
-    diagnoses = [
-        _diagnosis(group, causes[group.name], [groups[name] for name, lead in leaders.items() if lead == group.name])
-        for group in ranked
-    ]
+    led = {
+        leader: [groups[name] for name, lead in leaders.items() if lead == leader]
+        for leader in groups
+        if leader not in leaders
+    }
+    severity = {name: _severity([groups[name], *led[name]], causes[name], checks) for name in led}
+    ranked = sorted(
+        (groups[name] for name in led),
+        key=lambda group: (_SEVERITY.index(severity[group.name]), *_rank(group, causes[group.name])),
+    )
+    diagnoses = [_diagnosis(group, severity[group.name], causes[group.name], led[group.name]) for group in ranked]
     missing = _missing(diagnoses, cluster, chronicle)
     return [msgspec.structs.replace(diagnoses[0], missing=missing), *diagnoses[1:]] if missing else diagnoses
 
@@ -256,7 +262,16 @@ def _nodes(results: Iterable[Result]) -> tuple[str, ...]:
 _SEVERITY = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 
 
-def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
+def _severity(groups: Iterable[Group], causes: Sequence[Candidate], checks: Mapping[str, Check]) -> Severity:
+    """The worst of the lines that stand together, and of the checks that found their cause.
+
+    A line that is usual on one machine, and a note for that, is an error where the facts say that it matters.
+    """
+    found = [checks[cause.name].severity for cause in causes if cause.verdict is Verdict.CONFIRMED]
+    return min([*(group.signature.severity for group in groups), *found], key=_SEVERITY.index)
+
+
+def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int]:
     confirmed = bool(causes) and causes[0].verdict is Verdict.CONFIRMED
     excluded = bool(causes) and causes[0].verdict is Verdict.RULED_OUT
     role = group.signature.role
@@ -265,10 +280,12 @@ def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int, int]:
         place = 0 if certain else 3 if excluded else 1
     else:
         place = 2 if confirmed else 4 if role is Role.SYMPTOM else 5
-    return _SEVERITY.index(group.signature.severity), place, group.order
+    return place, group.order
 
 
-def _diagnosis(group: Group, causes: tuple[Candidate, ...], followers: Iterable[Group]) -> Diagnosis:
+def _diagnosis(
+    group: Group, severity: Severity, causes: tuple[Candidate, ...], followers: Iterable[Group]
+) -> Diagnosis:
     signature = group.signature
     first = next((cause for cause in causes if cause.verdict is not Verdict.RULED_OUT), None)
     own = (Remedy(Fix(fill(signature.fix, group.captures).strip())),) if signature.fix else ()
@@ -277,7 +294,7 @@ def _diagnosis(group: Group, causes: tuple[Candidate, ...], followers: Iterable[
         name=signature.name,
         title=group.title,
         role=signature.role,
-        severity=signature.severity,
+        severity=severity,
         cause=first.name if first else None if causes else signature.name,
         why=fill(signature.why, group.captures).strip(),
         causes=causes,

@@ -67,6 +67,28 @@ def test_the_failing_check_confirms_its_cause_with_evidence_and_fix() -> None:
     assert found.fixes == first.fixes
 
 
+def test_a_note_is_an_error_where_a_check_says_that_it_matters() -> None:
+    known = knowledge(
+        signature("no-device", "x", Role.SYMPTOM, severity=Severity.NOTE, causes=("memlock-limited",)), checks=CHECKS
+    )
+    (usual,) = judged(hit("no-device"), known=known)
+    (found,) = judged(hit("no-device"), cluster=healthy_pair(), known=known, memlock_limited=Status.FAILED)
+    assert (usual.severity, found.severity) == (Severity.NOTE, Severity.ERROR)
+
+
+def test_an_error_does_not_hide_behind_the_note_that_explains_it() -> None:
+    known = knowledge(
+        signature("no-device", "x", severity=Severity.NOTE, explains=("over-tcp",), fix="x"),
+        signature("over-tcp", "y", Role.SYMPTOM, fix="x"),
+        signature("another-error", "z", Role.SYMPTOM, fix="x"),
+    )
+    found = judged(hit("no-device"), hit("over-tcp", 2), hit("another-error", 3), known=known)
+    assert [(one.name, one.severity) for one in found] == [
+        ("no-device", Severity.ERROR),
+        ("another-error", Severity.ERROR),
+    ]
+
+
 def test_a_cause_that_is_confirmed_on_several_nodes_says_what_to_do_on_each() -> None:
     (found,) = judged(hit("reg-mr"), cluster=healthy_pair(), memlock_limited=Status.FAILED)
     assert [(one.fix.do, one.on) for one in found.fixes] == [

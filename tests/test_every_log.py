@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sparkdoctor.api import Severity
 from sparkdoctor.diagnose import Diagnosis, diagnose
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Logs
@@ -17,6 +18,7 @@ from sparkdoctor.registry import Registry, load_registry
 LOGS = Path(__file__).parent / "logs"
 CASES = sorted(folder for folder in (LOGS / "cases").iterdir() if folder.is_dir())
 GPU: dict[str, list[str]] = tomllib.loads((LOGS / "gpu" / "expected.toml").read_text())
+PAIR: dict[str, dict[str, Any]] = tomllib.loads((LOGS / "gpu-pair" / "expected.toml").read_text())
 EXAMPLE = Path(__file__).parent.parent / "examples" / "logs" / "memlock.log"
 
 
@@ -50,6 +52,16 @@ def test_every_case_is_diagnosed_as_what_was_done(case: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (LOGS / "gpu").glob("*.log")))
 def test_every_log_of_a_gpu_is_diagnosed(name: str) -> None:
     assert [diagnosis.name for diagnosis in diagnosed(LOGS / "gpu" / f"{name}.log")] == GPU[name]
+
+
+@pytest.mark.parametrize("name", sorted({path.name.split(".rank")[0] for path in (LOGS / "gpu-pair").glob("*.log")}))
+def test_both_ranks_logs_of_two_gpus_are_diagnosed(name: str) -> None:
+    found = diagnosed(*sorted((LOGS / "gpu-pair").glob(f"{name}.rank?.log")))
+    expected = PAIR[name]
+    assert [diagnosis.name for diagnosis in found] == expected["diagnoses"]
+    assert "rank" not in expected or found[0].evidence[0].rank == expected["rank"]
+    if name.startswith("healthy") and "sockets" not in name:
+        assert all(diagnosis.severity is Severity.NOTE for diagnosis in found)
 
 
 def test_the_healthy_rank_alone_decides_nothing_about_the_sick_one() -> None:
