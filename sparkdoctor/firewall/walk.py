@@ -211,8 +211,8 @@ class _Walk:
 
 
 def _alters(kind: str, body: Any) -> bool:
-    """Whether a statement changes the packet, or is a target of iptables that may do anything."""
-    return (kind == "mangle" and "payload" in body["key"]) or (kind == "xt" and body.get("type") == "target")
+    """Whether a statement changes the packet, or is of iptables and not known to be a match."""
+    return (kind == "mangle" and "payload" in body["key"]) or (kind == "xt" and (body or {}).get("type") != "match")
 
 
 def _notes(kind: str, body: Any) -> bool:

@@ -13,7 +13,7 @@ from sparkdoctor.host import Interface
 from sparkdoctor.registry import builtin_check
 from sparkdoctor.run import Result, Status, examine
 from sparkdoctor.testing import healthy_host, healthy_node, healthy_spec
-from tests.firewall.wire import NIC, OWN, PEER, Wire, run, why_not
+from tests.firewall.wire import NIC, OWN, OWN_SIDE, PEER, Wire, run, why_not
 
 PEER_CHECK = builtin_check("firewall-drops-peer")
 PORTS = (22, 4791, 25000, 40000)
@@ -61,7 +61,7 @@ def iptables(commands: str) -> None:
     if not shutil.which("iptables-nft", path="/usr/sbin:/sbin:/usr/bin"):
         pytest.skip("iptables-nft not installed")
     for command in commands.split(";"):
-        run(f"ip netns exec sdown iptables-nft {command.strip()}")
+        run(f"ip netns exec {OWN_SIDE} iptables-nft {command.strip()}")
 
 
 def judge(wire: Wire) -> Result:
@@ -89,7 +89,7 @@ def follow(wire: Wire) -> None:
         sudo, program, *words = shlex.split(command)
         program = {"iptables": "iptables-nft"}.get(program, program)
         assert sudo == "sudo"
-        run(" ".join(["ip netns exec sdown", program, *words]))
+        run(" ".join([f"ip netns exec {OWN_SIDE}", program, *words]))
     assert judge(wire).status is Status.PASSED
     assert all(wire.comes_in("tcp", port) for port in (25000, 40000))
 

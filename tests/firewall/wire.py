@@ -21,7 +21,9 @@ PORTS = (22, 4791, 25000, 40000)
 PEER, OWN = "10.9.0.9", "10.9.0.8"
 PEER6, OWN6 = "fd09::9", "fd09::8"
 NIC = "enp1s0f0np0"
-HARDWARE = {"sdpeer": "02:00:00:00:00:09", "sdown": "02:00:00:00:00:08"}
+OWN_SIDE, PEER_SIDE = f"sdown{os.getpid()}", f"sdpeer{os.getpid()}"
+"""The namespaces; another run of the tests beside this one has its own."""
+HARDWARE = {PEER_SIDE: "02:00:00:00:00:09", OWN_SIDE: "02:00:00:00:00:08"}
 EXPERIMENTAL = 0x88B5
 """An ethertype for experiments (IEEE 802), which no rule of these tests looks at."""
 ETH_P_ALL = 3
@@ -35,12 +37,13 @@ def why_not() -> str:
     missing = [name for name in ("ip", "nft") if not shutil.which(name, path=f"{os.defpath}:/usr/sbin:/sbin")]
     if missing:
         return f"{' and '.join(missing)} not installed"
+    probe = f"sdprobe{os.getpid()}"
     try:
-        run("ip netns add sdprobe")
+        run(f"ip netns add {probe}")
         try:
-            run("ip netns exec sdprobe nft add table inet t")
+            run(f"ip netns exec {probe} nft add table inet t")
         finally:
-            run("ip netns del sdprobe")
+            run(f"ip netns del {probe}")
     except subprocess.CalledProcessError as error:
         return f"not permitted: {error.stderr.strip()}"
     return ""
@@ -61,11 +64,11 @@ class _Namespace(System):
         if door == "file":
             return unread(subject, "No such file or directory", absent=True)
         assert door == "command"
-        return Fact(subject, run(f"ip netns exec sdown {' '.join(COMMANDS[subject][0])}"))
+        return Fact(subject, run(f"ip netns exec {OWN_SIDE} {' '.join(COMMANDS[subject][0])}"))
 
 
 class Wire:
-    """Namespace `sdown` has the filter; `sdpeer` has none. Everything happens on one CPU, so frames keep their order:
+    """The own side has the filter, the other one has none. Everything happens on one CPU, so frames keep their order:
     one that was sent last is seen last, and then the fate of those before it is settled."""
 
     def __init__(self) -> None:
@@ -75,12 +78,12 @@ class Wire:
         self.close_namespaces()
         for name in HARDWARE:
             run(f"ip netns add {name}")
-        run(f"ip link add {NIC} netns sdown type veth peer name peer0 netns sdpeer")
+        run(f"ip link add {NIC} netns {OWN_SIDE} type veth peer name peer0 netns {PEER_SIDE}")
         for name, nic, own, own6, other, other6 in (
-            ("sdown", NIC, OWN, OWN6, PEER, PEER6),
-            ("sdpeer", "peer0", PEER, PEER6, OWN, OWN6),
+            (OWN_SIDE, NIC, OWN, OWN6, PEER, PEER6),
+            (PEER_SIDE, "peer0", PEER, PEER6, OWN, OWN6),
         ):
-            neighbour = HARDWARE["sdpeer" if name == "sdown" else "sdown"]
+            neighbour = HARDWARE[PEER_SIDE if name == OWN_SIDE else OWN_SIDE]
             for command in (
                 f"link set {nic} address {HARDWARE[name]} mtu 9000",
                 f"address add {own}/24 dev {nic}",
@@ -93,15 +96,15 @@ class Wire:
                 run(f"ip -n {name} {command}")
         self._taps = {
             name: self._in(name, lambda nic=nic: _tap(nic))  # type: ignore[misc]
-            for name, nic in (("sdown", NIC), ("sdpeer", "peer0"))
+            for name, nic in ((OWN_SIDE, NIC), (PEER_SIDE, "peer0"))
         }
-        self._udp = {port: self._in("sdown", lambda port=port: _bound(socket.SOCK_DGRAM, port)) for port in PORTS}  # type: ignore[misc]
+        self._udp = {port: self._in(OWN_SIDE, lambda port=port: _bound(socket.SOCK_DGRAM, port)) for port in PORTS}  # type: ignore[misc]
         for port in PORTS:
-            self._in("sdown", lambda port=port: _bound(socket.SOCK_STREAM, port))  # type: ignore[misc]
+            self._in(OWN_SIDE, lambda port=port: _bound(socket.SOCK_STREAM, port))  # type: ignore[misc]
 
     def load(self, ruleset: str) -> None:
         try:
-            run("ip netns exec sdown nft -f -", f"flush ruleset\n{ruleset}")
+            run(f"ip netns exec {OWN_SIDE} nft -f -", f"flush ruleset\n{ruleset}")
         except subprocess.CalledProcessError as error:
             raise AssertionError(f"nft refuses it: {error.stderr}") from None
 
@@ -115,21 +118,21 @@ class Wire:
 
     def goes_out(self, port: int, length: int, version: int = 4) -> bool:
         """Whether a UDP packet gets to the peer."""
-        with self._in("sdown", lambda: _socket(socket.SOCK_DGRAM, version)) as sender:
+        with self._in(OWN_SIDE, lambda: _socket(socket.SOCK_DGRAM, version)) as sender:
             self._drain()
             try:
                 sender.sendto(_payload(length, version), (PEER if version == 4 else PEER6, port))
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES):
                     raise
-            return any(_is_udp_to(frame, port) for frame in self._until_sentinel("sdown", "sdpeer"))
+            return any(_is_udp_to(frame, port) for frame in self._until_sentinel(OWN_SIDE, PEER_SIDE))
 
     def _udp_in(self, port: int, length: int, version: int) -> bool:
         receiver = self._udp[port]
-        with self._in("sdpeer", lambda: _socket(socket.SOCK_DGRAM, version)) as sender:
+        with self._in(PEER_SIDE, lambda: _socket(socket.SOCK_DGRAM, version)) as sender:
             self._drain()
             sender.sendto(_payload(length, version), (OWN if version == 4 else OWN6, port))
-            self._until_sentinel("sdpeer", "sdown")
+            self._until_sentinel(PEER_SIDE, OWN_SIDE)
         try:
             receiver.recv(1 << 16, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -137,12 +140,12 @@ class Wire:
         return True
 
     def _tcp_in(self, port: int, version: int) -> bool:
-        with self._in("sdpeer", lambda: _socket(socket.SOCK_STREAM, version)) as sender:
+        with self._in(PEER_SIDE, lambda: _socket(socket.SOCK_STREAM, version)) as sender:
             self._drain()
             sender.setblocking(False)
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sender.connect_ex((OWN if version == 4 else OWN6, port))
-            frames = self._until_sentinel("sdpeer", "sdown")
+            frames = self._until_sentinel(PEER_SIDE, OWN_SIDE)
         return any(_is_syn_ack(frame, port) for frame in frames)
 
     def _drain(self) -> None:
@@ -154,7 +157,7 @@ class Wire:
     def _until_sentinel(self, sender: str, receiver: str) -> list[bytes]:
         """Send a frame that no filter sees, and give what was on the wire at the receiver before it."""
         mark = os.urandom(16)
-        nic = NIC if sender == "sdown" else "peer0"
+        nic = NIC if sender == OWN_SIDE else "peer0"
         header = bytes.fromhex((HARDWARE[receiver] + HARDWARE[sender]).replace(":", "")) + struct.pack(
             ">H", EXPERIMENTAL
         )
