@@ -63,6 +63,10 @@ def _table(base: Table, over: Table, path: tuple[str, ...]) -> Table:
 def _node(base: Node, over: Node, path: tuple[str, ...]) -> Node:
     if over.tag or base.tag == "reset":
         return over
+    if path == ("extra_hosts",) and isinstance(base, Listing) and isinstance(over, Listing):
+        return _append(base, over)
+    if path == ("extra_hosts",) and isinstance(base, Table) and isinstance(over, Table):
+        return _table(base, over, path)
     if path[0] in _REPLACED:
         return _over(base, over)
     if isinstance(over, Scalar) and over.value is None and path[:-1] not in {("environment",)}:

@@ -972,6 +972,34 @@ SETTINGS = [
         _one("services:\n  a:\n    image: foo\n    volumes:\n      - ${MODELS}:/models\n"),
         Refused("compose.yaml:5", "MODELS"),
     ),
+    Case(
+        "settings: extra_hosts as a list, with either sign",
+        "types/hostList.go NewHostsList",
+        _one("services: {a: {image: foo, extra_hosts: ['s=10.0.0.1', 's:10.0.0.2', 'v6=[fd00::9]', 'w:fd00::8']}}\n"),
+        {"a": {"extra_hosts": {"s": ("10.0.0.1", "10.0.0.2"), "v6": ("fd00::9",), "w": ("fd00::8",)}}},
+    ),
+    Case(
+        "settings: extra_hosts as a mapping",
+        "types/hostList.go DecodeMapstructure",
+        _one("services: {a: {image: foo, hostname: b, extra_hosts: {s: 10.0.0.1, t: [10.0.0.2, 10.0.0.3]}}}\n"),
+        {"a": {"extra_hosts": {"s": ("10.0.0.1",), "t": ("10.0.0.2", "10.0.0.3")}, "hostname": "b"}},
+    ),
+    Case(
+        "settings: extra_hosts of two files",
+        "override/merge.go mergeExtraHosts",
+        _two(
+            "services: {a: {image: foo, extra_hosts: ['s=10.0.0.1']}, b: {image: foo, extra_hosts: {s: 10.0.0.1}}}\n",
+            "services: {a: {extra_hosts: ['t=10.0.0.2']}, b: {extra_hosts: {t: 10.0.0.2}}}\n",
+        ),
+        {name: {"extra_hosts": {"s": ("10.0.0.1",), "t": ("10.0.0.2",)}} for name in ("a", "b")},
+        use=BOTH,
+    ),
+    Case(
+        "settings: an extra host without an address",
+        "types/hostList.go ErrHostsFormat",
+        _one("services:\n  a:\n    image: foo\n    extra_hosts:\n      - spark-2\n"),
+        Refused("compose.yaml:5", "spark-2"),
+    ),
 ]
 
 CASES = [*ENVIRONMENT, *ENV_FILES, *INTERPOLATION, *YAML, *MERGE, *PROJECT, *SETTINGS]
