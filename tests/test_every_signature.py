@@ -94,9 +94,12 @@ def test_there_are_healthy_logs() -> None:
 
 
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.name)
-def test_nothing_matches_a_healthy_log(path: Path) -> None:
+def test_nothing_but_notes_matches_a_healthy_log(path: Path) -> None:
+    """A note says that a line which looks like trouble is none."""
     hits = list(matcher().scan(read_log(str(path)), path.name))
-    assert [(hit.signature, hit.line, hit.text) for hit in hits] == []
+    signatures = registry().knowledge.signatures
+    alarms = [hit for hit in hits if signatures[hit.signature].severity is not Severity.NOTE]
+    assert [(hit.signature, hit.line, hit.text) for hit in alarms] == []
 
 
 def test_one_rank_that_ran_well_without_rdma_has_no_error() -> None:
