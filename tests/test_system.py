@@ -12,7 +12,19 @@ import pytest
 
 from sparkdoctor.fact import Fact
 from sparkdoctor.secrets import REMOVED
-from sparkdoctor.system import HEAD, MAX_FILE, NO_GID, Door, DoorClosed, Head, Live, Recorded, Recording, System
+from sparkdoctor.system import (
+    COMMANDS,
+    HEAD,
+    MAX_FILE,
+    NO_GID,
+    Door,
+    DoorClosed,
+    Head,
+    Live,
+    Recorded,
+    Recording,
+    System,
+)
 from tests.recordings import absent, files, folder, problem, unprivileged
 
 # Live
@@ -122,6 +134,12 @@ def test_a_process_that_renamed_itself(tmp_path: Path) -> None:
         (tmp_path / "proc/7" / name).write_bytes(b"")  # a zombie, or between fork and exec
         with pytest.raises(DoorClosed, match="has ended or has only just started"):
             door.ask(str(tmp_path), name, "7")
+
+
+def test_commands_of_administrators_are_found_with_the_path_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(COMMANDS, "nft", (("ldconfig", "--version"), 5.0))  # in /sbin wherever there is a C library
+    assert Live().command("nft").value.startswith("ldconfig")
 
 
 def test_only_named_commands_are_run() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sparkdoctor.facts.firewall import firewall, parse_devices
 from sparkdoctor.facts.iptables import read_save
+from sparkdoctor.facts.network import parse_range
 from sparkdoctor.host import Firewall
 from sparkdoctor.system import Recorded
 from tests.firewall.recorded import EMPTY, recorded
@@ -106,3 +107,9 @@ def test_the_interfaces_of_chains_at_a_device() -> None:
 
 def test_a_machine_that_did_not_record_it() -> None:
     assert firewall(Recorded("")).problem == "not recorded"
+
+
+def test_the_ports_for_who_asks_for_none() -> None:
+    assert parse_range("32768\t60999\n") == (32768, 60999)
+    with pytest.raises(ValueError, match="unpack"):
+        parse_range("32768\n")

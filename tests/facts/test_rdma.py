@@ -133,3 +133,14 @@ def test_states_of_another_form() -> None:
 )
 def test_rates(text: str, rate: int) -> None:
     assert parse_rate(text) == rate
+
+
+def test_a_soft_roce_device_has_a_parent_even_below_a_pci_function() -> None:
+    """`device` may be laid over sysfs, or a driver may set it; `parent` is rdma_rxe's alone."""
+    (card,) = rdma(files({**port("rocep1s0f0"), f"{CLASS}/rocep1s0f0/parent": absent()})).hcas.value
+    (soft,) = rdma(files({**port("rocep1s0f0"), f"{CLASS}/rocep1s0f0/parent": "enp1s0f0np0\n"})).hcas.value
+    (closed,) = rdma(
+        files({**port("rocep1s0f0"), f"{CLASS}/rocep1s0f0/parent": problem("Permission denied")})
+    ).hcas.value
+    assert (card.soft.value, soft.soft.value, closed.soft.is_known) == (False, True, False)
+    assert soft.pci.is_known
