@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sparkdoctor.api import CannotTell, Cluster, Found, Host, Node, Seen, check
+from sparkdoctor.api import CannotTell, Cluster, Found, Host, Node, Seen, check, skip
 from sparkdoctor.firewall import Packet
 from sparkdoctor.launch.spread import MASTER_PORT, Spread, spread
 from sparkdoctor.nccl import bootstrap_interface
@@ -92,7 +92,7 @@ def _streams(cluster: Cluster, node: Node) -> Iterator[Stream]:
         yield from _to_the_store(cluster, node, view, str(resolved(host, view.master_addr.value)))
     chosen, why = bootstrap_interface(host.network.interfaces.value, nccl_env(node), nccl_version(node))
     if chosen is None:
-        raise CannotTell(host.network.interfaces.where, why[-1])
+        skip(f"NCCL finds no interface for its bootstrap: {why[-1]}")
     if ":" in chosen.address:
         raise CannotTell(
             host.network.interfaces.where, f"NCCL's bootstrap uses IPv6 ({chosen.address} on {chosen.name})"

@@ -204,6 +204,16 @@ def test_a_launch_on_one_machine_is_skipped() -> None:
     assert examine(ROCE, Cluster((alone,))).status is Status.SKIPPED
 
 
+def test_no_interface_for_the_bootstrap_is_for_other_checks_to_say() -> None:
+    """The ifname checks do."""
+    wrong = healthy_spec(1, env={"NCCL_SOCKET_IFNAME": "eth0"})
+    result = examine(PEER, Cluster((healthy_node(1, host=host(1, EPHEMERAL), spec=wrong),)))
+    assert (result.status, result.reason) == (
+        Status.SKIPPED,
+        "NCCL finds no interface for its bootstrap: Bootstrap : no socket interface found",
+    )
+
+
 def soft(rank: int, filters: Firewall | Fact[Firewall]) -> Node:
     """A node whose HCAs are soft-RoCE."""
     hcas = healthy_host(rank).rdma.hcas.map(

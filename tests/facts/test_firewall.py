@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
-from sparkdoctor.facts.firewall import firewall, parse_devices
+from sparkdoctor.facts.firewall import NEEDS_ROOT, firewall, parse_devices
 from sparkdoctor.facts.iptables import read_save
 from sparkdoctor.facts.network import parse_range
 from sparkdoctor.host import Firewall
-from sparkdoctor.system import Recorded
+from sparkdoctor.system import COMMANDS, Recorded
 from tests.firewall.recorded import EMPTY, recorded
 from tests.recordings import absent, files, problem
+
+PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def test_no_rules() -> None:
@@ -113,3 +119,14 @@ def test_the_ports_for_who_asks_for_none() -> None:
     assert parse_range("32768\t60999\n") == (32768, 60999)
     with pytest.raises(ValueError, match="unpack"):
         parse_range("32768\n")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nft", path=PATH), reason="needs root, to stop being it, and nft"
+)
+def test_what_nft_says_without_root() -> None:
+    done = subprocess.run(
+        ["nft", *COMMANDS["nft"][0][1:]], env={"PATH": PATH}, user=65534, capture_output=True, text=True
+    )
+    words = f"exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}"
+    assert firewall(files({**EMPTY, "command nft": problem(words)})).problem == NEEDS_ROOT
