@@ -44,15 +44,15 @@ def choose_gid(port: Port, env: Mapping[str, str], version: Version = since.NEWE
     table that decides could not be read.
     """
     if port.link_layer.value == "InfiniBand" and version >= since.ROUTABLE_FLID:
-        return _routable(port, env)
+        return _routable(port, env, version)
     if version < since.AUTOMATIC_GID:
         return int32(integer(env.get("NCCL_IB_GID_INDEX"), 0))
-    pinned = int32(integer(env.get("NCCL_IB_GID_INDEX"), -1))
+    pinned = int32(integer(env.get("NCCL_IB_GID_INDEX"), -1, version))
     if pinned >= 0:
         return pinned
     family = 6 if env.get("NCCL_IB_ADDR_FAMILY") == "AF_INET6" else 4
     prefix = parse_range(env.get("NCCL_IB_ADDR_RANGE", ""), family, version)
-    wanted = int32(integer(env.get("NCCL_IB_ROCE_VERSION_NUM"), 2))
+    wanted = int32(integer(env.get("NCCL_IB_ROCE_VERSION_NUM"), 2, version))
     current = 0
     for index in _candidates(port, family):
         if _better(port, current, index, family, prefix, wanted, version):
@@ -81,9 +81,9 @@ def ipv4(gid: Gid) -> ipaddress.IPv4Address | None:
     return ipaddress.IPv6Address(gid.gid).ipv4_mapped
 
 
-def _routable(port: Port, env: Mapping[str, str]) -> int:
+def _routable(port: Port, env: Mapping[str, str], version: Version) -> int:
     """An InfiniBand port: the index of NCCL_IB_ROUTABLE_FLID_GID_INDEX if its FLID is not 0, else 0."""
-    index = int32(integer(env.get("NCCL_IB_ROUTABLE_FLID_GID_INDEX"), 1))
+    index = int32(integer(env.get("NCCL_IB_ROUTABLE_FLID_GID_INDEX"), 1, version))
     return index if index < port.gid_slots.value and _address(port, index).packed[4:6] != b"\0\0" else 0
 
 

@@ -44,3 +44,7 @@ RAILS = Version("2.30.7")
 GID_AT_INIT = Version("2.31.2")
 """GIDs are read when the transport starts: an index past the end of a table costs the whole transport
 instead of the connection. Seen by running the libraries 2.30.7, 2.31.2 and 2.32.3."""
+
+DIGIT_WANTED = Version("2.32.3")
+"""Text without a digit is no value of an integer parameter, which keeps its default. Seen by running the libraries
+2.31.2, for which it is 0, and 2.32.3."""

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from sparkdoctor.nccl.numbers import atoi, int32, integer, whole
 
@@ -39,6 +40,13 @@ DEFAULT = -7
 )
 def test_integer(text: str | None, value: int) -> None:
     assert integer(text, DEFAULT) == value
+
+
+def test_text_without_a_digit_keeps_the_default_since_2_32() -> None:
+    """As the libraries 2.31.2 and 2.32.3 answer; `0x` is 0 in both."""
+    old, new = Version("2.31.2"), Version("2.32.3")
+    assert [integer(text, -1, new) for text in ("x", "true", "--1", "0x", "1x", " 1", "08")] == [-1, -1, -1, 0, 1, 1, 0]
+    assert [integer(text, -1, old) for text in ("x", "true", "--1", "0x")] == [0, 0, 0, 0]
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.text(alphabet="abc ,.x-", max_size=5))
