@@ -24,6 +24,8 @@ QP_FAMILY = r"ibv_modify_qp failed with 22 Invalid argument"
 NO_DEVICE = r"NET/IB : No device found\."
 NO_INTERFACE = r"Bootstrap : no socket interface found"
 NO_NETWORK = r"Failed to initialize any NET plugin"
+NUMBER = "$(hostname | sed 's/spark-0//')"
+"""The number of the node, in a shell command."""
 OVER_TCP = r"NET/Socket : Using"
 RETRIES = r"status=IBV_WC_RETRY_EXC_ERR\(12\)"
 
@@ -57,12 +59,17 @@ class Fault:
     """Run as this user's own processes, started from a shell; there is no compose file."""
     falls_back: str = ""
     """The network that NCCL goes on over instead of failing: `Socket`, or `IB` over fewer rails."""
+    works: bool = False
+    """Whether NCCL works over both rails all the same; the comment says what it costs elsewhere."""
+    absent: Nodes = ()
+    """The ranks that nobody starts."""
     signature: str = ""
     """What `explain` must call it; empty when NCCL prints nothing that tells."""
     answers: Mapping[str, str] = field(default_factory=dict)
     """What a person puts into the <places> of the printed fix."""
     undo: str = ""
-    """What a person does whom no printed command tells: a command on the nodes that have it, `plug` for the cables."""
+    """What a person does whom no printed command tells: a command on the nodes that have it, `plug` for the cables,
+    `start` for the ranks that nobody started."""
 
 
 FAULTS = (
@@ -276,5 +283,47 @@ FAULTS = (
         on=SECOND,
         env={"LAB_NCCL": "2.28.9"},
         undo="release",
+    ),
+    # NCCL takes the smaller MTU of the two ends: it works, and soft-RoCE has no bandwidth to lose. Its line tells
+    # what each end has, as ibv_query_port(3) numbers it: 3 is 1024 bytes.
+    Fault(
+        "MTU of one end of a rail",
+        check="mtu-differs",
+        nccl=r"IbDev 1 Port 1 qp_num \d+ mtu 3 GID",
+        on=SECOND,
+        common={"NCCL_DEBUG_SUBSYS": "INIT,NET"},
+        inject="ip link set dev enP2p1s0f0np0 mtu 1500",
+        works=True,
+    ),
+    # On a Spark either twin answers ARP requests for both addresses, as they are on one wire. In the lab each rail is a
+    # wire of its own, so NCCL works.
+    Fault(
+        "both rails in one subnet",
+        check="rails-in-one-subnet",
+        nccl=r"NET/IB : Using \[0\]rocep1s0f0:1/RoCE",
+        inject=f"n={NUMBER}; ip address del 192.168.1.$((7 + n))/24 dev enP2p1s0f0np0;"
+        " ip address add 192.168.0.$((17 + n))/24 dev enP2p1s0f0np0",
+        works=True,
+    ),
+    # It is Gloo that takes the address, and there is none in the lab: NCCL asks interfaces, not names. What PyTorch
+    # does is in tests/logs/cases/gloo-loopback.
+    Fault(
+        "host name that means the node itself",
+        check="hostname-is-loopback",
+        nccl=r"Bootstrap: Using enp1s0f0np0:192\.168\.0\.[89]",
+        options={"--master-addr": "spark-01"},
+        inject=f'n={NUMBER}; sed -i "s/^192.168.0.$((7 + n)) /127.0.1.1 /" /etc/hosts',
+        works=True,
+        answers={"<one of enP7s7, enp1s0f0np0, enP2p1s0f0np0, wlP9s9>": "enp1s0f0np0"},
+    ),
+    # The ranks meet before NCCL connects, so its log ends with the interface that it chose; what PyTorch's store says
+    # is in tests/logs/gpu/peer-missing.log.
+    Fault(
+        "a rank that nobody started",
+        check="",  # each node is as it should be
+        nccl=r"rendezvous: no answer from the peer: timed out",
+        on=SECOND,
+        absent=SECOND,
+        undo="start",
     ),
 )

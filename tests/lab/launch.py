@@ -47,6 +47,8 @@ class Launch:
     services: tuple[Service, Service] = field(default_factory=lambda: (service(0), service(1)))
     user: User | None = None
     """Run as this user's processes instead of in containers."""
+    absent: tuple[int, ...] = ()
+    """Ranks that `run` does not start: they say nothing and end at once."""
 
     def write(self, pair: Pair) -> None:
         for guest, one in zip(pair, self.services, strict=True):
@@ -61,9 +63,11 @@ class Launch:
         """
         if contained:
             command = f"docker compose --progress quiet -f {COMPOSE} run --rm --no-TTY {SERVICE}"
-            return run_commands(pair, (command, command))
-        first, second = (_bare(one) for one in self.services)
-        return run_commands(pair, (first, second), self.user or "root")
+            commands = [command, command]
+        else:
+            commands = [_bare(one) for one in self.services]
+        first, second = ("true" if rank in self.absent else command for rank, command in enumerate(commands))
+        return run_commands(pair, (first, second), "root" if contained else self.user or "root")
 
     def changed(self, rank: int, **keys: Any) -> None:
         """Set keys of one rank's service; `None` takes one away. `environment` is merged."""

@@ -96,7 +96,7 @@ def test_fault(pair: Pair, keep: Path, fault: Fault) -> None:
 
 
 def _break(pair: Pair, fault: Fault) -> Launch:
-    launch = Launch(user=fault.user)
+    launch = Launch(user=fault.user, absent=fault.absent)
     for rank in (0, 1):
         launch.changed(rank, environment=fault.common)
     for rank in fault.on:
@@ -120,6 +120,8 @@ def _undo(pair: Pair, fault: Fault, launch: Launch) -> None:
         for nic in fault.unplug:
             pair.cable(nic, plugged=True)
         pair.wait_for_ports()
+    elif fault.undo == "start":
+        launch.absent = ()
     elif fault.undo == "release":
         for service in launch.services:
             service["environment"]["LAB_NCCL"] = NEWEST
@@ -157,7 +159,9 @@ def _assert_works(ranks: Sequence[Rank]) -> None:
 
 def _assert_fails(ranks: Sequence[Rank], fault: Fault) -> None:
     """Ranks fail, or go on over what the fault leaves them, and one of the logs says what is expected."""
-    if fault.falls_back:
+    if fault.works:
+        _assert_works(ranks)
+    elif fault.falls_back:
         assert [rank.failure for rank in ranks] == ["", ""]
         assert {rank.outcome["net"] for rank in ranks} == {fault.falls_back}
         assert all(len(rank.outcome["devices"]) < len(RAILS) for rank in ranks) or fault.falls_back == "Socket"
