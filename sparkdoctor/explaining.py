@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+import msgspec
+
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster, Severity
 from sparkdoctor.ask import Ask
@@ -22,13 +24,16 @@ from sparkdoctor.logs.sources import expand
 from sparkdoctor.plugins import Trouble
 from sparkdoctor.registry import load_registry
 from sparkdoctor.run import Exit
+from sparkdoctor.signatures import Role
 from sparkdoctor.snapshot import is_snapshot_file
 from sparkdoctor.timeline import Moment, timeline
+from sparkdoctor.unnamed import General
 
 if TYPE_CHECKING:
     from sparkdoctor.system import Log, System
 
 SCHEMA = "sparkdoctor.explain/1"
+SEVERITIES = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 
 
 class Answer(Data, frozen=True):
@@ -57,15 +62,21 @@ class Answer(Data, frozen=True):
     """What was assumed, or found out, about the clocks of the logs."""
 
     @property
+    def known(self) -> tuple[Diagnosis, ...]:
+        """The diagnoses of signatures, without those that only tell the class of a failure."""
+        return tuple(diagnosis for diagnosis in self.diagnoses if not isinstance(diagnosis, General))
+
+    @property
     def unexplained(self) -> tuple[Ending, ...]:
         """The endings that are worth a look: all when nothing known matched; when what failed first is not among the
         diagnoses, those of logs without a line of them: the quiet rank may be the sick one."""
-        if not any(diagnosis.severity is Severity.ERROR for diagnosis in self.diagnoses):
-            return tuple(ending for ending in self.endings if ending.error_like or not self.diagnoses)
-        if self.diagnoses[0].missing is None:
+        known = self.known
+        if not any(diagnosis.severity is Severity.ERROR for diagnosis in known):
+            return tuple(ending for ending in self.endings if ending.error_like or not known)
+        if known[0].missing is None:
             return ()
-        loud = {line.file for one in self.diagnoses for line in one.evidence}
-        loud |= {line.file for one in self.diagnoses for follower in one.follows for line in follower.evidence}
+        loud = {line.file for one in known for line in one.evidence}
+        loud |= {line.file for one in known for follower in one.follows for line in follower.evidence}
         return tuple(ending for ending in self.endings if ending.error_like and ending.file not in loud)
 
 
@@ -131,6 +142,8 @@ class Case:
         unread = tuple(unread)
         failed = {ending.file for ending in endings if ending.error_like}
         errors = any(diagnosis.severity is Severity.ERROR for diagnosis in diagnoses)
+        known = diagnoses
+        diagnoses = _with_general(known, endings, self.chronicle, self._since)
         stops = () if errors else tuple(stop for stop in self.courses.stops() if stop.file not in failed)
         return Answer(
             diagnoses=tuple(diagnoses),
@@ -140,7 +153,7 @@ class Case:
             facts=self.facts,
             unread=unread,
             troubles=self.registry.troubles,
-            code=Exit.USAGE if unread else Exit.OK if diagnoses or stops else Exit.FOUND,
+            code=Exit.USAGE if unread else Exit.OK if known or stops else Exit.FOUND,
             courses=self.courses.all(),
             stops=stops,
             moments=timeline(diagnoses),
@@ -186,6 +199,25 @@ def explain(
             case.chronicle.add_line(line.file, line.text)
     unread = [str(problem) for problem in (*problems, *logs.problems)]
     return case.answer(diagnoses, files, endings, unread)
+
+
+def _with_general(
+    known: Sequence[Diagnosis], endings: Sequence[Ending], chronicle: Chronicle, since: float | None
+) -> tuple[Diagnosis, ...]:
+    """And what can be told of failures that no signature names. It comes first if all else only follows from something."""
+    if _is_complete(known) or not any(ending.sign for ending in endings):
+        return tuple(known)
+    from sparkdoctor.general import conclude  # with the tables of codes, which few runs need
+
+    general = conclude(endings, known, chronicle, since)
+    errors = [diagnosis for diagnosis in known if diagnosis.severity is Severity.ERROR]
+    first = [one for one in general if one.severity is Severity.WARNING and one.role is not Role.CONSEQUENCE]
+    if errors and first and all(error.role is Role.CONSEQUENCE for error in errors):
+        # What failed first is here, after all.
+        return (*general, msgspec.structs.replace(known[0], missing=None), *known[1:])
+    shown = [*known, *general]
+    shown.sort(key=lambda one: SEVERITIES.index(one.severity))
+    return tuple(shown)
 
 
 def _is_complete(diagnoses: Sequence[Diagnosis]) -> bool:

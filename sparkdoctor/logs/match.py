@@ -124,11 +124,16 @@ class Matcher:
 def windows(line: bytes) -> Iterator[str]:
     """What expressions are run on: the parts between carriage returns (a progress bar repaints its line), each
     without control characters, and in overlapping windows when it is long."""
-    for part in line.decode(errors="replace").split("\r"):
-        text = part if part.isprintable() else part.translate(_CONTROLS)
+    for text in decoded(line).split("\r"):
         yield text[:WINDOW]
         for start in range(STEP, len(text) - STEP, STEP):
             yield text[start : start + WINDOW]
 
 
-_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
+def decoded(line: bytes) -> str:
+    """Without control characters, except tabs and carriage returns."""
+    text = line.decode(errors="replace")
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
+_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0D)}

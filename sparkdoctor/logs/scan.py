@@ -15,9 +15,10 @@ import msgspec
 from sparkdoctor.host import Data
 from sparkdoctor.late import late
 from sparkdoctor.logs.forked import forked
-from sparkdoctor.logs.match import Hit, Matcher, windows
+from sparkdoctor.logs.match import Hit, Matcher, decoded, windows
 from sparkdoctor.logs.near import NEAR
 from sparkdoctor.logs.read import STDIN, Block, LogError, Part, before, divide, read_log
+from sparkdoctor.logs.signs import Sign, first_sign
 from sparkdoctor.patterns import WINDOW
 
 KEPT = 100
@@ -67,11 +68,14 @@ class Ending(Data, frozen=True, omit_defaults=False):
     file: str
     lines: tuple[Line, ...]
     error_like: bool
+    sign: Sign | None = None
+    """Where the failure seems to begin, if its class is one that is told without a signature."""
 
     def moved(self, lines: int) -> Ending:
         """The same, so many lines further down."""
         replace = msgspec.structs.replace
-        return replace(self, lines=tuple(replace(line, line=line.line + lines) for line in self.lines))
+        sign = self.sign.moved(lines) if self.sign is not None else None
+        return replace(self, lines=tuple(replace(line, line=line.line + lines) for line in self.lines), sign=sign)
 
 
 class Logs:
@@ -226,18 +230,23 @@ class Tail:
 def _ending(file: str, blocks: Iterable[Block]) -> Ending:
     errors: list[Line] = []
     any_: list[Line] = []
-    for line in islice(_backwards(file, blocks), LOOK_BACK):
+    lines = list(islice(_backwards(blocks), LOOK_BACK))
+    for number, raw in lines:
+        # A progress bar repaints its line, and the last paint is what a person saw.
+        painted = next(text for text in reversed(list(windows(raw))) if text.strip())
+        line = Line(file, number, painted)
         if len(any_) < ENDING_LINES:
             any_.append(line)
         if _ERROR_LIKE.search(line.text) and not _HARMLESS.search(line.text):
             errors.append(line)
             if len(errors) == ENDING_LINES:
                 break
-    return Ending(file, tuple(reversed(errors or any_)), bool(errors))
+    sign = first_sign((number, decoded(raw)) for number, raw in reversed(lines))
+    return Ending(file, tuple(reversed(errors or any_)), bool(errors), sign)
 
 
-def _backwards(file: str, blocks: Iterable[Block]) -> Iterator[Line]:
-    """Lines that are not blank, the last first, of the last TAIL bytes."""
+def _backwards(blocks: Iterable[Block]) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, each the end of one, the last first, of the last TAIL bytes."""
     left = TAIL
     for block in reversed(list(blocks)):
         lines = block.data.split(b"\n")
@@ -245,7 +254,6 @@ def _backwards(file: str, blocks: Iterable[Block]) -> Iterator[Line]:
             left -= len(lines[offset]) + 1
             if left < 0:
                 return
-            # A progress bar repaints its line, and the last paint is what a person saw.
-            painted = [text for text in windows(lines[offset][-4 * WINDOW :]) if text.strip()]
-            if painted:
-                yield Line(file, block.first + offset, painted[-1])
+            line = lines[offset][-4 * WINDOW :]
+            if any(text.strip() for text in windows(line)):
+                yield block.first + offset, line

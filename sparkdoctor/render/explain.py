@@ -18,6 +18,7 @@ from sparkdoctor.render.summary import render_stop
 from sparkdoctor.render.text import FIX_WORD, STYLE, below_fix, evidence
 from sparkdoctor.render.timeline import whereabouts
 from sparkdoctor.signatures import Role
+from sparkdoctor.unnamed import General
 
 if TYPE_CHECKING:
     from sparkdoctor.explaining import Answer
@@ -49,7 +50,7 @@ def render_explain(answer: Answer, width: int, *, verbose: bool = False) -> Iter
     parts += [render_stop(stop, width) for stop in answer.stops]
     if not parts and answer.courses:
         parts.append(_nothing_wrong(answer.courses, width))
-    if diagnoses:
+    if answer.known:
         parts.append(_closing(answer, width))
     for number, part in enumerate(parts):
         if number:
@@ -77,7 +78,10 @@ def _diagnosis(diagnosis: Diagnosis, width: int, verbose: bool, brief: bool) -> 
     yield from _labelled("why", "", diagnosis.why, width)
     for cause in diagnosis.causes:
         yield from _cause(cause, width, verbose)
-    yield from _remedy(diagnosis, width)
+    if isinstance(diagnosis, General):
+        yield from _look(diagnosis.fixes, width)
+    else:
+        yield from _remedy(diagnosis, width)
     for ref in diagnosis.refs if verbose else diagnosis.refs[:1]:
         yield Text(f"   see: {printable(ref)}")
     yield from _follows(diagnosis.follows, width, verbose)
@@ -129,6 +133,13 @@ def _cause(cause: Candidate, width: int, verbose: bool) -> Iterator[Text]:
     yield Text.assemble("   ", (f"{word}:", style), f" {printable(cause.name)}  {printable(told)}  ", (on, "dim"))
     if confirmed:
         yield from evidence(list(dict.fromkeys(cause.seen)), "      | ")
+
+
+def _look(fixes: Sequence[Remedy], width: int) -> Iterator[Text]:
+    """What to look at next, which is no fix."""
+    for remedy in fixes:
+        yield from _labelled("next", "bold green", remedy.fix.do.rstrip(".:") + (":" if remedy.fix.run else ""), width)
+        yield from below_fix(remedy.fix)
 
 
 def _values(seen: Sequence[Seen], most: int) -> str:
@@ -204,10 +215,11 @@ def _unknown(endings: Sequence[Ending], tried: int, width: int) -> Iterator[Text
 
 
 def _closing(answer: Answer, width: int) -> Iterator[Text]:
-    first, count = answer.diagnoses[0], len(answer.diagnoses)
+    begin, count = answer.diagnoses[0], len(answer.diagnoses)
+    first = answer.known[0]
     words = f"{count} diagnos{'es' if count > 1 else 'is'}"
     if count > 1:
-        words += f", begin with {first.name}"
+        words += f", begin with {begin.name}"
     if any(diagnosis.causes for diagnosis in answer.diagnoses):
         words += f"; {answer.facts}"
     yield from (Text(printable(line)) for line in prose(words, "", width))

@@ -14,6 +14,7 @@ from sparkdoctor.render.explain import render_diagnosis, render_explain
 from sparkdoctor.render.styled import Text
 from sparkdoctor.render.summary import render_courses, render_stop
 from sparkdoctor.render.timeline import render_timeline
+from sparkdoctor.unnamed import General
 
 
 class Teller:
@@ -46,6 +47,10 @@ class Teller:
             write(self._console, (*render_courses(answer.courses, width()), Text("")))
         if timeline:
             write(self._console, (*render_timeline(answer.moments, answer.clocks, width()), Text("")))
+        if said:
+            for general in answer.diagnoses:
+                if isinstance(general, General):
+                    write(self._console, (*render_diagnosis(general, width(), verbose=self._verbose), Text("")))
         if said and answer.diagnoses:
             first, count = answer.diagnoses[0], len(answer.diagnoses)
             words = f"{count} diagnos{'es' if count > 1 else 'is'}, begin with {first.name}; {answer.facts}"
