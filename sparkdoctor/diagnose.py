@@ -189,7 +189,8 @@ class _Court:
     def _of_writers(self, signature: Signature, candidate: Candidate, writers: Collection[str]) -> Candidate:
         """What went wrong where the line was logged is not proven by what is wrong on another node."""
         check = self._checks.get(candidate.name)
-        if check is None or check.scope is not Node or signature.role is not Role.CAUSE or self._cluster is None:
+        local = signature.role is Role.CAUSE and not signature.both_ends
+        if check is None or check.scope is not Node or not local or self._cluster is None:
             return candidate
         names = {node.name for node in self._cluster.nodes}
         known = {next((name for name in names if _same_host(name, writer)), "") for writer in writers}

@@ -81,6 +81,8 @@ class Signature(Data, frozen=True):
     """Names of checks and causes, most likely first."""
     explains: tuple[str, ...] = ()
     """Signatures whose lines follow from this one."""
+    both_ends: bool = False
+    """The line is about a connection, and what is wrong with the machine at either end makes it."""
     fix: str = ""
     """What to do when no cause says it better; may use {capture}."""
     seen_in: tuple[str, ...] = ()

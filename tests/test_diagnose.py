@@ -319,6 +319,13 @@ def test_a_fault_of_another_node_does_not_prove_a_cause() -> None:
     assert message.endswith("; but the line is of spark-2, for which that proves nothing")
 
 
+def test_a_fault_at_either_end_proves_the_cause_of_a_line_about_a_connection() -> None:
+    half = {"memlock-limited": check_with("memlock-limited", {"spark-1": Status.FAILED, "spark-2": Status.PASSED})}
+    known = knowledge(signature("no-path", "x", causes=("memlock-limited",), both_ends=True), checks=CHECKS)
+    (found,) = diagnose([timed("no-path", 1, "a.log", "spark-2")], known, CHECKS | half, healthy_pair())
+    assert verdicts(found)["memlock-limited"] == "confirmed"
+
+
 def test_a_rank_without_a_log_is_named() -> None:
     chronicle = Chronicle()
     chronicle.add(Hit("some-mark", "a.log", 1, "x", {"rank": "0", "ranks": "2"}))
