@@ -25,7 +25,6 @@ PYTHON = """\
 (Worker_TP1 pid=377) ERROR 11-24 10:00:07 [odd.py:7] Traceback (most recent call last):
 (Worker_TP1 pid=377) ERROR 11-24 10:00:07 [odd.py:7]   File "/opt/odd/serve.py", line 3, in main
 (Worker_TP1 pid=377) ERROR 11-24 10:00:07 [odd.py:7] RuntimeError: the odd thing did not start
-vllm-1 exited with code 1
 """
 
 
