@@ -16,6 +16,7 @@ from sparkdoctor.codes import Code, cuda, exits, libraries, nccl, verbs, xid
 from sparkdoctor.diagnose import Diagnosis, Remedy
 from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
+from sparkdoctor.logs.origin import prefix_of
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.logs.signs import Sign, Weight
 from sparkdoctor.signatures import Role
@@ -421,6 +422,7 @@ def _error(sign: Sign) -> _Told:
 
 def _message(sign: Sign) -> str:
     text = sign.text[: sign.end] if sign.kind == "errno" else sign.said.get("message", sign.text)
+    text = text[prefix_of(text).end :] if sign.kind == "errno" else text
     return _LEAD.sub("", text).strip() or sign.text.strip()
 
 
@@ -457,6 +459,7 @@ _CODE_NAMES = re.compile(
     r"\b(?:cudaError[A-Z]\w+|CUDA_ERROR_\w+|nccl[A-Z]\w+|IBV_(?:WC|EVENT)_\w+|CU(?:BLAS|DNN)_STATUS_\w+|E[A-Z]{3,15})\b"
 )
 _CUDA_SAID = re.compile(r"(?:CUDA (?:driver |runtime )?[Ee]rror:? |Cuda failure (?:\d+ )?')(?P<text>[^'\n]{4,200})")
+_CUDA_NUMBER = re.compile(r"(?:CUDA (?:driver |runtime )?[Ee]rror:?|Cuda failure) \(?(?P<number>\d{1,3})\b")
 _NCCL_SAID = re.compile(r"NCCL (?:[Ee]rror|failure)[^,']{0,200}[,'] ?(?P<text>[a-z][^,'\n]{3,120})")
 _NUMBERED = re.compile(r"\b(?:errno|failed with(?: error)?|Errno)[ =:]{1,3}(?P<number>\d{1,3})\b")
 _WC_NUMBER = re.compile(r"\b(?:wc|completion|CQE)\b.{0,100}\bstatus[ =:]{1,3}(?P<number>\d{1,2})\b")
@@ -485,6 +488,8 @@ def _all_codes(text: str) -> Iterator[Code | None]:
         )
     if found := _CUDA_SAID.search(text):
         yield cuda.said(found["text"])
+    if found := _CUDA_NUMBER.search(text):
+        yield cuda.CUDA.get(int(found["number"]))
     if found := _NCCL_SAID.search(text):
         yield nccl.said(found["text"])
     if found := _WC_NUMBER.search(text):

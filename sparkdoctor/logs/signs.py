@@ -24,7 +24,7 @@ MESSAGE = 300
 """Characters of a message that are kept."""
 OPEN = 400
 """Lines of one process without anything of its traceback after which it is given up."""
-WENT_ON = 15
+WENT_ON = 8
 """Lines of the same process, none of them an error, after which it is taken to have gone on."""
 WARNED = 3
 """Such lines when it seems to have been logged as a warning."""
@@ -90,6 +90,7 @@ _LEVEL = late(
     r"\b(?:WARN(?:ING)?|INFO|DEBUG|NOTE|NOTICE)\b|^\[?(?:W|I)\d{4} |\b(?:Future|User|Deprecation|Runtime)Warning\b"
 )
 _INFO = late(r"\b(?:INFO|DEBUG)\b|^\[?I\d{4} ")
+_SAYS_ERROR = late(r"(?:[\w./-]{1,40}: )?(?:error|Error|fatal|FATAL|E|\[E\]):? |.{0,80}\blevel=(?:error|fatal)\b")
 _GLOG = late(r"^\[?[WI]\d{4} ")
 _BAD = late(r"\b(?:ERROR|CRITICAL|FATAL)\b|^\[?[EF]\d{4} ")
 
@@ -190,10 +191,11 @@ _RULES = (
     ),
     _Rule(
         "assertion",
-        ("Assertion", "GGML_ASSERT", "Check failed", "CHECK failed"),
+        ("Assertion", "GGML_ASSERT", "fatal error", "Check failed", "CHECK failed"),
         late(
             r"(?P<where>[^\s:()]{1,200}:\d{1,6}): .{0,400}?Assertion [`'](?P<message>.{1,300})' failed"
-            r"|(?P<place>[^\s:()]{1,200}:\d{1,6}): (?P<text>GGML_ASSERT\(.{1,300})|(?P<check>Check failed: .{1,300})"
+            r"|(?P<place>[^\s:()]{1,200}:\d{1,6}): (?P<text>GGML_ASSERT\(.{1,300}|fatal error$)"
+            r"|(?P<check>Check failed: .{1,300})"
         ),
     ),
     _Rule(
@@ -330,9 +332,9 @@ _RULES = (
     ),
     _Rule(
         "signal",
-        ("Signals.SIG", "by signal", "Signal "),
+        ("Signals.SIG", "by signal", "on signal", "Signal "),
         late(
-            r"died with <Signals\.(?P<signal>SIG[A-Z0-9]{2,8})|(?:killed|terminated|died) by signal:? (?P<number>\d{1,2})"
+            r"died with <Signals\.(?P<signal>SIG[A-Z0-9]{2,8})|(?:(?:killed|terminated|died) by|exited on) signal:? (?P<number>\d{1,2})"
             r"|Signal (?P<other>\d{1,2}) \(SIG[A-Z0-9]{2,8}\) received by PID"
         ),
     ),
@@ -468,10 +470,18 @@ class _Reader:
         self._chained: dict[tuple[str, str, int | None], bool] = {}
         self._before: dict[tuple[str, str, int | None], str] = {}
         """The last line of each process that is no part of a traceback."""
+        self._last = ""
         self._stopped = False
+        self._carried: Prefix | None = None
+        """That of a line with which a traceback began, for the lines after it that have none."""
 
     def read(self, line: Text) -> None:
         text = line.text
+        if line.writer != _NOBODY:
+            self._carried = None
+        elif self._carried is not None and not line.prefix.stamps:
+            # SGLang logs a traceback as one message: its other lines have no prefix.
+            line = line._replace(prefix=self._carried)
         if _WELL.search(text):
             self._begin()
             return
@@ -485,19 +495,22 @@ class _Reader:
         found = self._by_rule(line) or self._lone(line) or self._errno(line) or self._error(line)
         if found is not None:
             found.mild = found.mild or self._stopped
+            if _says_more(found, self._found):
+                found.since = self._found.pop().since
             self._found.append(found)
         elif not _BAD.search(text) and "NCCL INFO" not in text:
             known = bool(_INFO.search(text))
             for one in self._found[-8:]:
                 if one.at.writer in (line.writer, _NOBODY) and (known or one.warned):
                     one.calm += 1
-        self._before[line.writer] = text
+        self._before[line.writer] = self._last = text
 
     # Python
 
     def _begin_traceback(self, line: Text) -> None:
         writer = line.writer
-        before = self._before.get(writer, "")
+        self._carried = line.prefix if writer != _NOBODY else None
+        before = self._before.get(writer, self._last if writer == _NOBODY else "")
         head = line.text[: line.begin]
         mild = "Exception ignored" in before or bool(_LEVEL.search(head) and not _BAD.search(head))
         self._open[writer] = _Traceback(
@@ -664,7 +677,7 @@ class _Reader:
         return one
 
     def _error(self, line: Text) -> _Found | None:
-        found = _BAD.search(line.text[: line.begin + 80])
+        found = _BAD.search(line.text[: line.begin + 80]) or _SAYS_ERROR.match(line.body)
         if found is None or self._is_mild(line):
             return None
         one = _Found("error", line, (line.begin, len(line.text)), {"message": line.body}, Weight.WEAK)
@@ -691,6 +704,14 @@ def _behind(first: Sign, signs: Sequence[Sign]) -> Sign:
             if sign.kind == "nccl-warning" and sign.line < first.line:
                 return msgspec.structs.replace(sign, weight=first.weight, mild=first.mild)
     return first
+
+
+def _says_more(found: _Found, before: Sequence[_Found]) -> bool:
+    """Whether it is the second line of a message whose first, `x.cu:97: CUDA error`, has only the place."""
+    last = before[-1] if before else None
+    if last is None or last.kind != found.kind or found.kind != "cuda" or found.at.number > last.at.number + 3:
+        return False
+    return last.said["message"].strip() == "CUDA error"
 
 
 def _is_exception(name: str) -> bool:

@@ -81,6 +81,7 @@ def test_a_line_of_each_class(line: str, prefix: str) -> None:
     [
         "INFO error rate 0, 0 failures",
         "vllm-1 exited with code 0",
+        "3 errors: none of them now",
         "exitcode: 0",
         "systemd[1]: a.service: Main process exited, code=exited, status=0/SUCCESS",
         'INFO:     172.17.0.1:4 - "GET /nothing HTTP/1.1" 404 Not Found',
@@ -167,6 +168,24 @@ def test_a_message_in_one_line_of_the_journal() -> None:
     assert (sign.kind, sign.line, sign.said["type"]) == ("python", 1, "KeyError")
 
 
+def test_sglang_logs_a_traceback_as_one_message() -> None:
+    head = "[2026-11-24 10:00:00 TP1] Scheduler hit an exception: "
+    other = "[2026-11-24 10:00:00 TP0] Load weight begin. avail mem=77 GB\n"
+    sign = told(f"{other}{head}{CHAINED}\n{other}[2026-11-24 10:00:01] Received sigquit from a child process.")
+    assert (sign.kind, sign.line, sign.said["type"]) == ("python", 8, "KeyError")
+    assert sign.said["last"] == "RuntimeError: could not start"
+    assert not sign.mild
+
+
+def test_the_line_that_says_more_counts() -> None:
+    sign = told(
+        "/src/ggml-cuda.cu:106: CUDA error\nCUDA error: an illegal memory access was encountered\n  current device: 0"
+    )
+    assert (sign.since, sign.line) == (1, 2)
+    assert told("/src/fattn.cu:579: fatal error").kind == "assertion"
+    assert told("mpirun noticed that process rank 1 exited on signal 9 (Killed).").kind == "signal"
+
+
 def test_a_message_goes_on() -> None:
     text = TRACEBACK.replace(
         "KeyError: 'weight'", "pydantic.ValidationError: 1 error for Config\n  Value error, too long"
@@ -199,6 +218,7 @@ def test_what_was_caught_or_stopped_is_mild() -> None:
     assert not told(f"{behind}{calm * 3}").mild
     assert told(f"WARNING:root:could not do it\n{TRACEBACK}one\ntwo\nthree\nfour").mild
     assert not told(f"WARNING:root:could not do it\n{TRACEBACK}").mild
+    assert told(f"(Worker pid=7) WARNING 11-24 10:00:00 [x.py:7] could not do it\n{TRACEBACK}{calm * 3}").mild
     assert told(f"Exception ignored in: <function f>\n{TRACEBACK}").mild
     assert told(f"INFO:     Shutting down\n{TRACEBACK}").mild
     assert told(TRACEBACK.replace("KeyError: 'weight'", "asyncio.exceptions.CancelledError")).mild
