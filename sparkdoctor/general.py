@@ -260,7 +260,9 @@ def _assertion(sign: Sign) -> _Told:
 
 def _panic(sign: Sign) -> _Told:
     message = sign.said.get("message", "")
-    why = "The program (Rust or Go) ended itself because of a state that it does not expect; the next lines have its message or stack."
+    if "more" in sign.said:
+        message = f"{sign.said['more']} at {message.rstrip(':')}"
+    why = "The program (Rust or Go) ended itself because of a state that it does not expect."
     return _Told(
         "unknown-panic",
         f"panic: {message}",
@@ -385,6 +387,20 @@ def _command(sign: Sign) -> _Told:
     )
 
 
+def _library(sign: Sign) -> _Told:
+    said = sign.said
+    name = said.get("library") or said.get("name", "")
+    why = "A program could not be loaded: a library is missing, is not where the loader looks, or is of another version than the program was built for."
+    return _Told("unknown-library-error", said["message"], why, "see where the loader finds it",
+                 (f"ldconfig -p | grep {shlex.quote(name.split('.so')[0])}" if name else "ldconfig -p", "echo $LD_LIBRARY_PATH", "uname -m"))  # fmt: skip
+
+
+def _build(sign: Sign) -> _Told:
+    why = "A compiler or build tool failed; the first error that it prints is the one that counts."
+    return _Told("unknown-build-error", sign.said["message"], why, "compare the compiler with the GPU: a GB10 is sm_121, which CUDA knows since 12.9",
+                 ("nvcc --version", "nvidia-smi --query-gpu=name,compute_cap --format=csv"))  # fmt: skip
+
+
 def _slurm(sign: Sign) -> _Told:
     due = _DUE.search(sign.text)
     state = due["state"].replace(" ", "_").replace("TIME_LIMIT", "TIMEOUT") if due else ""
@@ -451,6 +467,8 @@ _CLASSES = {
     "usage": _usage,
     "command": _command,
     "slurm": _slurm,
+    "library": _library,
+    "build": _build,
     "errno": _errno,
     "error": _error,
 }

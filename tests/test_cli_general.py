@@ -89,25 +89,22 @@ a failure that is not known yet is worth a report, with these lines
 """)
 
 
-def test_an_unknown_xid(tmp_path: Path) -> None:
-    line = "[  777.123456] NVRM: Xid (PCI:000f:01:00): 110, 32c9(2d7c) 00000000 00000000\n"
+def test_an_unknown_panic(tmp_path: Path) -> None:
+    line = "odd-1  | thread 'odd-worker' panicked at src/odd.rs:7:5:\nodd-1  | nobody knows this\n"
     assert run(tmp_path, line) == snapshot("""\
 [exit 1]
-warning[unknown-xid-110] Xid 110 of GPU PCI:000f:01:00: a security fault
-  --> odd.log:1 (777.123 s after boot)
-   | [  777.123456] NVRM: Xid (PCI:000f:01:00): 110, 32c9(2d7c) 00000000 00000000
-   why: No signature names this failure; this is read off the line itself. Xid 110
-        (SEC_FAULT_ERROR): a security fault. What to do: stop all that uses the GPU, then reset it
-        (nvidia-smi --gpu-reset) or reboot.
-   next: look at all Xids and what stands around them:
-          journalctl --dmesg --no-pager | grep Xid
-          journalctl --dmesg --boot --no-pager | tail -n 100
-          nvidia-smi -q
-   see: https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html
+warning[unknown-panic] panic: nobody knows this at src/odd.rs:7:5
+  --> odd.log:1
+   | odd-1  | thread 'odd-worker' panicked at src/odd.rs:7:5:
+   why: No signature names this failure; this is read off the line itself. The program (Rust or Go)
+        ended itself because of a state that it does not expect.
+   next: run it once more with its stack shown:
+          export RUST_BACKTRACE=1 GOTRACEBACK=all
 
 none of the N known signatures explains how odd.log ends
 no line looks like an error; the last ones, odd.log:
-     1 | [  777.123456] NVRM: Xid (PCI:000f:01:00): 110, 32c9(2d7c) 00000000 00000000
+     1 | odd-1  | thread 'odd-worker' panicked at src/odd.rs:7:5:
+     2 | odd-1  | nobody knows this
 a failure that is not known yet is worth a report, with these lines
 """)
 

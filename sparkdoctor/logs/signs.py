@@ -90,7 +90,9 @@ _LEVEL = late(
     r"\b(?:WARN(?:ING)?|INFO|DEBUG|NOTE|NOTICE)\b|^\[?(?:W|I)\d{4} |\b(?:Future|User|Deprecation|Runtime)Warning\b"
 )
 _INFO = late(r"\b(?:INFO|DEBUG)\b|^\[?I\d{4} ")
-_SAYS_ERROR = late(r"(?:[\w./-]{1,40}: )?(?:error|Error|fatal|FATAL|E|\[E\]):? |.{0,80}\blevel=(?:error|fatal)\b")
+_SAYS_ERROR = late(
+    r"\[?[EF]\d{4} |.{0,200}\"(?:level|severity)\": ?\"(?:error|fatal|ERROR|FATAL)\"|(?:[\w./-]{1,40}: )?(?:error|Error|fatal|FATAL|E|\[E\]):? |.{0,80}\blevel=(?:error|fatal)\b"
+)
 _GLOG = late(r"^\[?[WI]\d{4} ")
 _BAD = late(r"\b(?:ERROR|CRITICAL|FATAL)\b|^\[?[EF]\d{4} ")
 
@@ -107,7 +109,9 @@ _STOPPED = late(
 """Somebody ends it: what comes after is how it ends."""
 
 _TRACEBACK = "Traceback (most recent call last)"
-_FRAME = late(r'^\s*File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7})(?:, in (?P<function>.{1,120}))?')
+_FRAME = late(r'^\s*(?:> )?File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7})(?:, in (?P<function>.{1,120}))?')
+_BOXED = late(r"^│ (?P<path>/[^:│]{1,400}):(?P<line>\d{1,7}) in (?P<function>[^│]{1,120}?) *│$")
+"""A frame as rich draws it."""
 _EXCEPTION = late(r"^(?P<type>(?:[A-Za-z_]\w{0,80}\.){0,8}[A-Za-z_]\w{0,80})(?:: ?(?P<message>.*))?$")
 _LONE = late(
     r"^(?P<type>(?:[A-Za-z_]\w{0,80}\.){0,8}[A-Z]\w{0,80}(?:Error|Exception|Interrupt|Exit|Failure))(?:: (?P<message>.+))?$"
@@ -350,6 +354,24 @@ _RULES = (
         Weight.FOLLOWS,
     ),
     _Rule(
+        "library",
+        ("shared librar", "shared object file", "undefined symbol"),
+        late(
+            r"(?P<message>error while loading shared libraries: (?P<library>[^\s:]{1,120}).{0,200}"
+            r"|symbol lookup error: .{1,300}|(?P<name>[\w.+-]{1,80}\.so[\w.]{0,20}): (?:cannot open shared object file.{0,80}"
+            r"|undefined symbol: .{1,200}))"
+        ),
+    ),
+    _Rule(
+        "build",
+        ("nvcc", "ptxas", "ninja:", "CMake Error", "FAILED:", "collect2:", "undefined reference", "cicc", "nvlink"),
+        late(
+            r"(?P<message>(?:nvcc|ptxas|cicc|nvlink)\s{0,4}(?:fatal|error)\s{0,4}:.{1,300}|CMake Error.{0,300}"
+            r"|ninja: (?:error|build stopped).{0,200}|\bFAILED: .{1,300}|collect2: (?:fatal )?error.{0,200}"
+            r"|undefined reference to .{1,200})"
+        ),
+    ),
+    _Rule(
         "killed",
         ("Killed",),
         late(r"(?:^|[|:\]] {0,8}|\d {1,20})(?P<signal>Killed)(?: {2,40}\S.{0,80})?$"),
@@ -492,6 +514,8 @@ class _Reader:
             self._begin_traceback(line)
             return
         self._add_to_last(line)
+        if self._panics(line):
+            return
         found = self._by_rule(line) or self._lone(line) or self._errno(line) or self._error(line)
         if found is not None:
             found.mild = found.mild or self._stopped
@@ -528,12 +552,17 @@ class _Reader:
                 self._chained[writer] = True
                 return True
             return False
-        frame = _FRAME.match(body)
+        frame = _FRAME.match(body) or _BOXED.match(body.rstrip())
         if frame is not None:
             reading.silent = 0
-            reading.frames.append((frame["path"], frame["line"], frame["function"] or ""))
+            reading.frames.append((frame["path"], frame["line"], (frame["function"] or "").strip()))
             return True
-        if not body.strip() or body[0] in " \t" or body.startswith(("[Previous line", *_CHAIN)) or _TRACEBACK in body:
+        if (
+            not body.strip()
+            or body[0] in " \t│╭╰❱>"
+            or body.startswith(("[Previous line", *_CHAIN))
+            or _TRACEBACK in body
+        ):
             return _TRACEBACK not in body or True
         exception = _EXCEPTION.match(body)
         if exception is None or not reading.frames or not _is_exception(exception["type"]):
@@ -664,6 +693,16 @@ class _Reader:
         if last is None or last.kind != "abort" or "what():" not in line.text or line.number > last.at.number + 3:
             return False
         last.said["message"] = line.text.partition("what():")[2].strip()
+        return True
+
+    def _panics(self, line: Text) -> bool:
+        """Whether it is the message of a panic of Rust, which comes on the line after the place."""
+        last = self._found[-1] if self._found else None
+        if last is None or last.kind != "panic" or line.number != last.at.number + 1 or "more" in last.said:
+            return False
+        if not last.said["message"].endswith(":"):
+            return False
+        last.until, last.said["more"] = line.number, line.body.strip()
         return True
 
     def _errno(self, line: Text) -> _Found | None:

@@ -63,6 +63,10 @@ KINDS = {
     "/bin/run: line 7:    77 Killed                  python3 serve.py": "killed",
     "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-11-24T10:00:00 DUE TO TIME LIMIT ***": "slurm",
     "RuntimeError: nobody knows this": "exception",
+    "python3: error while loading shared libraries: libodd.so.1: cannot open shared object file": "library",
+    "python3: symbol lookup error: /a/b.so: undefined symbol: odd": "library",
+    "nvcc fatal   : Unsupported gpu architecture 'compute_999'": "build",
+    "ninja: build stopped: subcommand failed.": "build",
     "cat: /sys/x: No such file or directory": "errno",
     "(Worker pid=7) ERROR 11-24 10:00:00 [x.py:7] it went wrong": "error",
 }
@@ -184,6 +188,34 @@ def test_the_line_that_says_more_counts() -> None:
     assert (sign.since, sign.line) == (1, 2)
     assert told("/src/fattn.cu:579: fatal error").kind == "assertion"
     assert told("mpirun noticed that process rank 1 exited on signal 9 (Killed).").kind == "signal"
+
+
+def test_tracebacks_of_loguru_and_rich() -> None:
+    loguru = """\
+2026-11-24 10:00:00.123 | ERROR    | odd:main:12 - it went wrong
+Traceback (most recent call last):
+
+  File "/app/serve.py", line 3, in <module>
+    main()
+    └ <function main at 0x7f>
+> File "/app/odd.py", line 7, in main
+    raise ValueError("odd")
+
+ValueError: odd
+"""
+    sign = told(loguru)
+    assert (sign.kind, sign.line, sign.said["path"], sign.said["at"]) == ("python", 10, "/app/odd.py", "7")
+    rich = """\
+╭─────────── Traceback (most recent call last) ───────────╮
+│ /app/serve.py:3 in main                                 │
+│                                                         │
+│    1 def main():                                        │
+│ ❱  3     raise ValueError("odd")                        │
+╰─────────────────────────────────────────────────────────╯
+ValueError: odd
+"""
+    sign = told(rich)
+    assert (sign.kind, sign.line, sign.said["path"], sign.said["function"]) == ("python", 7, "/app/serve.py", "main")
 
 
 def test_a_message_goes_on() -> None:
