@@ -18,7 +18,7 @@ from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.origin import prefix_of
 from sparkdoctor.logs.scan import Ending, Line
-from sparkdoctor.logs.signs import Sign, Weight
+from sparkdoctor.logs.sign import Sign, Weight
 from sparkdoctor.signatures import Role
 from sparkdoctor.unnamed import General
 

@@ -14,7 +14,8 @@ from sparkdoctor.general import _CLASSES, conclude
 from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Logs
-from sparkdoctor.logs.signs import _RULES, Sign, Weight
+from sparkdoctor.logs.sign import Sign, Weight
+from sparkdoctor.logs.signs import _RULES
 from sparkdoctor.run import Exit
 from sparkdoctor.signatures import Role
 from sparkdoctor.system import Recorded

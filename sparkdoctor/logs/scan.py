@@ -18,7 +18,7 @@ from sparkdoctor.logs.forked import forked
 from sparkdoctor.logs.match import Hit, Matcher, decoded, windows
 from sparkdoctor.logs.near import NEAR
 from sparkdoctor.logs.read import STDIN, Block, LogError, Part, before, divide, read_log
-from sparkdoctor.logs.signs import Sign, first_sign
+from sparkdoctor.logs.sign import Sign
 from sparkdoctor.patterns import WINDOW
 
 KEPT = 100
@@ -241,6 +241,8 @@ def _ending(file: str, blocks: Iterable[Block]) -> Ending:
             errors.append(line)
             if len(errors) == ENDING_LINES:
                 break
+    from sparkdoctor.logs.signs import first_sign  # most logs need no ending
+
     sign = first_sign((number, decoded(raw)) for number, raw in reversed(lines))
     return Ending(file, tuple(reversed(errors or any_)), bool(errors), sign)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
 import msgspec
 
-from sparkdoctor.host import Data
 from sparkdoctor.late import late
 from sparkdoctor.logs.origin import Prefix, prefix_of
+from sparkdoctor.logs.sign import Sign, Weight
 
 LONG = 2000
 """Characters of a line that are looked at."""
@@ -30,41 +29,6 @@ WARNED = 3
 """Such lines when it seems to have been logged as a warning."""
 UNWINDS = 12
 """Lines after a warning of NCCL in which it says that the call failed."""
-
-
-class Weight(IntEnum):
-    """How likely a sign is the beginning of a failure; the least comes first."""
-
-    BEGINS = 0
-    FOLLOWS = 1
-    """It says that something failed before."""
-    WEAK = 2
-    """A program may say so and go on."""
-
-
-class Sign(Data, frozen=True):
-    """A line that tells of a failure, of whichever program."""
-
-    kind: str
-    line: int
-    text: str
-    start: int
-    end: int
-    """What in `text` tells, as offsets."""
-    said: dict[str, str]
-    """What was read off it, by name."""
-    weight: Weight
-    mild: bool
-    """Whether the program went on after it, or said so as a warning."""
-    since: int
-    """The first line that belongs to it, such as that of a traceback,"""
-    until: int
-    """and the last, such as that of a message of several lines."""
-
-    def moved(self, lines: int) -> Sign:
-        """The same, so many lines further down."""
-        replace = msgspec.structs.replace
-        return replace(self, line=self.line + lines, since=self.since + lines, until=self.until + lines)
 
 
 class Text(NamedTuple):

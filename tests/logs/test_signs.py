@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Logs
-from sparkdoctor.logs.signs import Sign, Weight, first_sign
+from sparkdoctor.logs.sign import Sign, Weight
+from sparkdoctor.logs.signs import first_sign
 
 LOGS = Path(__file__).parent
 
