@@ -71,7 +71,8 @@ def conclude(
 
 
 def _is_known(file: str, sign: Sign, known: Sequence[Diagnosis]) -> bool:
-    """Whether something known of that log stands before the sign, or in it."""
+    """Whether something known of that log stands before the sign, or in it. A log of which nothing is known may be
+    that of the rank that failed first."""
     lines = [
         line.line
         for diagnosis in known
@@ -83,7 +84,8 @@ def _is_known(file: str, sign: Sign, known: Sequence[Diagnosis]) -> bool:
     if any(sign.since <= line <= sign.until for line in lines):
         return True
     errors = any(diagnosis.severity is Severity.ERROR for diagnosis in known)
-    return errors and (not lines or min(lines) < sign.since or sign.weight is not Weight.BEGINS)
+    before = bool(lines) and min(lines) < sign.since
+    return errors and (before or sign.weight is not Weight.BEGINS)
 
 
 def _line(file: str, sign: Sign, chronicle: Chronicle) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sparkdoctor.logs.match import Matcher
 from sparkdoctor.logs.scan import Logs
 from sparkdoctor.logs.sign import Sign, Weight
 from sparkdoctor.logs.signs import _RULES
+from sparkdoctor.render.live import Teller
 from sparkdoctor.run import Exit
 from sparkdoctor.signatures import Role
 from sparkdoctor.system import Recorded
@@ -196,6 +198,27 @@ def test_what_came_before_only_consequences_stands_first(tmp_path: Path) -> None
     assert answer.code is Exit.OK
     path.write_text(end + odd)
     assert not any(isinstance(one, General) for one in explained(path).diagnoses)
+
+
+def test_the_rank_of_which_nothing_is_known_may_be_the_sick_one(tmp_path: Path) -> None:
+    sick = tmp_path / "rank1.log"
+    sick.write_text('Traceback (most recent call last):\n  File "/a/b.py", line 3, in go\nOddError: nobody knows it\n')
+    loud = LOGS / "cases" / "gloo-peer-died" / "rank0.log"
+    answer = explained(loud, sick)
+    (general,) = [one for one in answer.diagnoses if isinstance(one, General)]
+    assert general.evidence[0].file == str(sick)
+    assert len(answer.known) == len(explained(loud).known) > 0
+
+
+def test_what_was_not_said_while_following_is_said_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(
+        "(EngineCore pid=9) OddError: nobody knows it\n"
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n"
+    )
+    stream = io.StringIO()
+    Teller(stream, "never", as_json=False, verbose=False).end(explained(path), said=True, summary=False)
+    assert "unknown-python-error" in stream.getvalue()
 
 
 def test_what_was_logged_before_does_not_count(tmp_path: Path) -> None:
