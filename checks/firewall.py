@@ -29,6 +29,7 @@ ROCE_MTUS = (256, 512, 1024, 2048, 4096)
 @check(
     "firewall-drops-peer",
     after=("master-addr-wrong", "ifname-unknown", "ifname-excluded", "ifname-down", "ifname-unaddressed"),
+    needs_root=True,
 )
 def drops_peer(cluster: Cluster) -> Found:
     """A machine's packet filter drops the TCP connections that the ranks make to each other.
@@ -54,7 +55,7 @@ def drops_peer(cluster: Cluster) -> Found:
     return each(cluster, lambda node: _tcp(cluster, node))
 
 
-@check("firewall-drops-roce", after=("firewall-drops-peer", "hca-unknown", "hca-not-active"))
+@check("firewall-drops-roce", after=("firewall-drops-peer", "hca-unknown", "hca-not-active"), needs_root=True)
 def drops_roce(cluster: Cluster) -> Found:
     """A machine's packet filter drops the RoCE packets of a soft-RoCE device.
 

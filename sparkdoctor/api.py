@@ -150,6 +150,8 @@ class Check(Data, frozen=True):
     """The docstring: the manual, printed by `explain NAME`."""
     after: tuple[str, ...] = ()
     """Checks whose failure on the same node explains this one's."""
+    needs_root: bool = False
+    """What it looks at only root may read, so for the exit code it does not count that it could not be seen."""
 
     @property
     def family(self) -> str:
@@ -164,7 +166,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 
 
 def check(
-    name: str, severity: Severity = Severity.ERROR, *, after: tuple[str, ...] = ()
+    name: str, severity: Severity = Severity.ERROR, *, after: tuple[str, ...] = (), needs_root: bool = False
 ) -> Callable[[Callable[..., Iterable[Finding | Seen]]], Check]:
     """Make a Check of a generator function `(node: Node)` or `(cluster: Cluster)`.
 
@@ -185,7 +187,7 @@ def check(
         scopes = list(hints.values())
         if len(scopes) != 1 or scopes[0] not in (Node, Cluster):
             raise TypeError(f"check {name}: its one argument must be annotated Node or Cluster")
-        return Check(name, severity, scopes[0], function, docs, after)
+        return Check(name, severity, scopes[0], function, docs, after, needs_root)
 
     return decorate
 

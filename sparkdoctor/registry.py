@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sparkdoctor.signatures import Knowledge
 
 BUILT_IN = "built in"
-LAYOUT = b"1"
+LAYOUT = b"2"
 """Changed with the meaning of what is kept between runs."""
 
 
@@ -155,9 +155,11 @@ class _Known(msgspec.Struct, array_like=True):
     of_node: bool
     docs: str
     after: tuple[str, ...]
+    needs_root: bool
 
     def check(self) -> Check:
-        return Check(self.name, self.severity, Node if self.of_node else Cluster, self.run, self.docs, self.after)
+        scope = Node if self.of_node else Cluster
+        return Check(self.name, self.severity, scope, self.run, self.docs, self.after, self.needs_root)
 
     def run(self, target: Any) -> Any:
         return getattr(importlib.import_module(self.module), self.attribute).run(target)
@@ -172,7 +174,16 @@ def _known_checks() -> Iterable[Check]:
     known = _recalled("checks", key, list[_Known])
     if known is None:
         known = [
-            _Known(module.__name__, attribute, one.name, one.severity, one.scope is Node, one.docs, one.after)
+            _Known(
+                module.__name__,
+                attribute,
+                one.name,
+                one.severity,
+                one.scope is Node,
+                one.docs,
+                one.after,
+                one.needs_root,
+            )
             for module in _builtin_modules()
             for attribute, one in vars(module).items()
             if isinstance(one, Check)

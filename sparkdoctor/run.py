@@ -38,6 +38,8 @@ class Result(Data, frozen=True):
     """The traceback of a crash."""
     with_it: tuple[str, ...] = ()
     """Failed checks on the same node that this one's failure explains."""
+    needs_root: bool = False
+    """See Check.needs_root."""
 
 
 def examine(check: Check, target: Node | Cluster) -> Result:
@@ -53,7 +55,17 @@ def examine(check: Check, target: Node | Cluster) -> Result:
     def result(status: Status, reason: str = "", trace: str = "") -> Result:
         if findings and status is not Status.CRASHED:
             status = Status.FAILED
-        return Result(check.name, check.severity, on, status, tuple(seen), tuple(findings), reason, trace)
+        return Result(
+            check.name,
+            check.severity,
+            on,
+            status,
+            tuple(seen),
+            tuple(findings),
+            reason,
+            trace,
+            needs_root=check.needs_root,
+        )
 
     try:
         for item in check.run(target):
@@ -135,7 +147,7 @@ def exit_code(
     if any(result.status is Status.CRASHED for result in results):
         return Exit.USAGE
     nothing = not any(result.status in (Status.PASSED, Status.FAILED) for result in results)
-    unknown = any(result.status is Status.UNKNOWN for result in counted)
+    unknown = any(result.status is Status.UNKNOWN and not result.needs_root for result in counted)
     if (unknown or nothing or incomplete) and not allow_unknown:
         return Exit.UNKNOWN
     return Exit.OK

@@ -141,6 +141,18 @@ def test_options_of_the_exit_code() -> None:
     assert exit_code([PASSED], incomplete=True) is Exit.UNKNOWN
 
 
+def test_what_only_root_may_see_does_not_count() -> None:
+    @check("filter-drops", needs_root=True)
+    def hidden(node: Node) -> Found:
+        """It is behind a door."""
+        yield Seen("rules", str(unread("nft list ruleset", "only root may read it").value), "")
+
+    (result, _) = run_checks([hidden], healthy_pair())
+    assert result.status is Status.UNKNOWN
+    assert exit_code([PASSED, result]) is Exit.OK
+    assert exit_code([result]) is Exit.UNKNOWN, "nothing was looked at"
+
+
 @pytest.mark.parametrize(
     ("name", "function", "reason"),
     [
