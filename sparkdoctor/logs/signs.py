@@ -27,6 +27,8 @@ WENT_ON = 8
 """Lines of the same process, none of them an error, after which it is taken to have gone on."""
 WARNED = 3
 """Such lines when it seems to have been logged as a warning."""
+JOURNAL = 4
+"""Programs in a log by which it is the journal of a machine."""
 UNWINDS = 12
 """Lines after a warning of NCCL in which it says that the call failed."""
 
@@ -436,6 +438,12 @@ class _Found:
 
 
 _NOBODY = ("", "", None)
+_ANYBODY = frozenset({"python", "exception", "exit", "signal", "killed", "crash", "abort", "assertion", "usage", "command",
+                      "configuration", "library"})  # fmt: skip
+"""Kinds that any program of a machine may show, of which most have nothing to do with models."""
+_CONCERNS = late(
+    r"(?i:vllm|sglang|llama|ollama|\bray\b|raylet|torch|nccl|nvidia|cuda|docker|containerd|trtllm|tensorrt|\bmpi|python)"
+)
 _FATAL = frozenset({"xid", "out-of-memory", "kernel", "segfault", "crash", "abort", "panic"})
 """Kinds after which the process, or the GPU for it, has come to its end, whatever others print."""
 _LOGGED = frozenset(
@@ -456,6 +464,8 @@ class _Reader:
         self._chained: dict[tuple[str, str, int | None], bool] = {}
         self._before: dict[tuple[str, str, int | None], str] = {}
         """The last line of each process that is no part of a traceback."""
+        self._daemons: set[str] = set()
+        """Programs of a machine whose journal this is."""
         self._last = ""
         self._stopped = False
         self._carried: Prefix | None = None
@@ -463,6 +473,8 @@ class _Reader:
 
     def read(self, line: Text) -> None:
         text = line.text
+        if line.prefix.node and len(self._daemons) < JOURNAL:
+            self._daemons.add(line.prefix.process)
         if line.writer != _NOBODY:
             self._carried = None
         elif self._carried is not None and not line.prefix.stamps:
@@ -688,6 +700,9 @@ class _Reader:
         return one
 
     def first(self) -> Sign | None:
+        if len(self._daemons) >= JOURNAL:
+            for found in self._found:
+                found.mild = found.mild or (found.kind in _ANYBODY and not _CONCERNS.search(found.at.text))
         signs = [found.sign() for found in self._found]
         grave = [sign for sign in signs if not sign.mild] or signs
         if not grave:

@@ -260,6 +260,19 @@ def test_what_was_caught_or_stopped_is_mild() -> None:
     assert not told(f"NVRM: Xid (PCI:000f:01:00): 79, gone\n{calm * 30}").mild
 
 
+def test_the_journal_of_a_machine_has_failures_of_anybody() -> None:
+    names = ("kernel", "systemd[1]", "sshd[70]", "cron[71]", "snapd[72]")
+    lines = [f"Nov 24 10:00:0{number} spark-1 {name}: all is well" for number, name in enumerate(names)]
+    journal = "\n".join(lines) + "\n"
+    for tag, mild in (("networkd-dispatcher[77]", True), ("vllm[77]", False), ("dockerd[77]", False)):
+        behind = "".join(f"Nov 24 10:00:09 spark-1 {tag}: {line}\n" for line in TRACEBACK.splitlines())
+        assert told(journal + behind).mild is mild
+        assert not told(behind).mild
+    ended = "Nov 24 10:00:09 spark-1 systemd[1]: {}.service: Main process exited, code=exited, status=1/FAILURE"
+    assert told(journal + ended.format("motd-news")).mild
+    assert not told(journal + ended.format("vllm-head")).mild
+
+
 def test_the_last_warning_of_nccl_before_it_gave_up() -> None:
     warned = (
         "spark-1:7:9 [0] a.cc:1 NCCL WARN Could not find real path of x\n"
