@@ -16,8 +16,7 @@ check: $(VENV)/.ready
 	@$(BIN)/sparkdoctor explain examples/logs/memlock.log
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore=tests/lab
-	@echo 'not run: tests/lab, which boots virtual machines (make lab)'
+	$(BIN)/python -m pytest
 
 test-all: $(VENV)/.dev
 	$(BIN)/python tests/every_python.py
@@ -38,6 +37,7 @@ build: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/log_engine.py
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

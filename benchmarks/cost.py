@@ -22,13 +22,14 @@ from sparkdoctor.system import Live, Recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 9
+ENV = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # users have byte code
 
 
 def once(command: list[str]) -> tuple[float, int]:
     """Wall seconds and peak resident memory in KiB of one process (wait4, struct rusage)."""
     start = time.perf_counter()
     with open(os.devnull, "wb") as null:
-        process = subprocess.Popen(command, stdout=null, stderr=null, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=null, stderr=null, cwd=ROOT, env=ENV)
         _, _, usage = os.wait4(process.pid, 0)
     process.returncode = 0
     return time.perf_counter() - start, usage.ru_maxrss
@@ -50,7 +51,7 @@ def paired(name: str, command: list[str]) -> None:
 
 def probes(machine: str | None) -> None:
     timings: dict[str, float] = {}
-    system = Recorded(Path(machine).read_text(), machine) if machine else Live()
+    system = Recorded.load(machine) if machine else Live()
     gather(system, done=lambda name, seconds: timings.__setitem__(name, seconds))
     for name, seconds in sorted(timings.items(), key=lambda item: -item[1]):
         print(f"  probe {name:<26} {seconds * 1000:7.1f} ms")

@@ -73,6 +73,8 @@ def conclude(
 def _is_known(file: str, sign: Sign, known: Sequence[Diagnosis]) -> bool:
     """Whether something known of that log stands before the sign, or in it. A log of which nothing is known may be
     that of the rank that failed first."""
+    if any(line.file == file and line.line == sign.line for diagnosis in known for line in diagnosis.evidence):
+        return True  # also as one that is usual
     lines = [
         line.line
         for diagnosis in known

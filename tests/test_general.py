@@ -187,6 +187,14 @@ def test_what_is_known_needs_nothing_general() -> None:
             assert answer.known == answer.diagnoses
 
 
+def test_a_line_that_is_known_to_be_usual_is_known(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("Error response from daemon: No such container: vllm\n")
+    answer = explained(log)
+    assert answer.diagnoses
+    assert not any(isinstance(one, General) for one in answer.diagnoses)
+
+
 def test_what_came_before_only_consequences_stands_first(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     tag = "(EngineCore pid=9) ERROR 11-24 10:00:00 [core.py:7] "
