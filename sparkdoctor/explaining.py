@@ -12,7 +12,7 @@ import msgspec
 from sparkdoctor import __version__
 from sparkdoctor.api import Cluster, Severity
 from sparkdoctor.ask import Ask
-from sparkdoctor.diagnose import Diagnosis, diagnose
+from sparkdoctor.diagnose import Diagnosis, Verdict, diagnose
 from sparkdoctor.errors import BadInput
 from sparkdoctor.host import Data, Host
 from sparkdoctor.logs.chronicle import Chronicle, written_times
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sparkdoctor.system import Log, System
 
 SCHEMA = "sparkdoctor.explain/1"
+OTHER_RANK = "other-rank-failed"
+"""The cause of lines with which a rank only waits for another."""
 SEVERITIES = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 
 
@@ -212,12 +214,20 @@ def _with_general(
     general = conclude(endings, known, chronicle, since)
     errors = [diagnosis for diagnosis in known if diagnosis.severity is Severity.ERROR]
     first = [one for one in general if one.severity is Severity.WARNING and one.role is not Role.CONSEQUENCE]
-    if errors and first and all(error.role is Role.CONSEQUENCE for error in errors):
+    if errors and first and all(_points_at(first[0], error) for error in errors):
         # What failed first is here, after all.
         return (*general, msgspec.structs.replace(known[0], missing=None), *known[1:])
     shown = [*known, *general]
     shown.sort(key=lambda one: SEVERITIES.index(one.severity))
     return tuple(shown)
+
+
+def _points_at(general: Diagnosis, error: Diagnosis) -> bool:
+    """Whether a known error only follows from something, or from what another rank's log tells."""
+    if error.role is Role.CONSEQUENCE:
+        return True
+    elsewhere = {line.file for line in general.evidence}.isdisjoint(line.file for line in error.evidence)
+    return elsewhere and any(cause.name == OTHER_RANK and cause.verdict is Verdict.OPEN for cause in error.causes)
 
 
 def _is_complete(diagnoses: Sequence[Diagnosis]) -> bool:

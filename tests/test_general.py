@@ -218,6 +218,13 @@ def test_the_rank_of_which_nothing_is_known_may_be_the_sick_one(tmp_path: Path) 
     assert len(answer.known) == len(explained(loud).known) > 0
 
 
+def test_a_rank_that_only_waited_stands_behind_what_the_other_one_raised() -> None:
+    answer = explained(*sorted((LOGS / "gpu-pair").glob("rank-raises.info.rank?.log")))
+    first, second = answer.diagnoses[:2]
+    assert (first.title, first.evidence[0].rank) == ("ValueError: bad sample in the batch", 1)
+    assert (second.name, second.missing) == ("torch-watchdog-timeout", None)
+
+
 def test_what_was_not_said_while_following_is_said_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text(
