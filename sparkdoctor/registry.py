@@ -71,11 +71,13 @@ def load_registry() -> Registry:
     """
     checks = _with_plugins(_known_checks())
     troubles = list(checks.troubles)
-    texts = list(_knowledge_texts(troubles))
-    key = _key(*checks.by_name, "", *(part for found in texts for part in found))
+    others = list(_knowledge_of_others(troubles))
+    own = _stamps("knowledge", ".toml") or [part for found in _texts_of_package() for part in found]
+    key = _key(*checks.by_name, "", *own, "", *(part for found in others for part in found))
     judged = _recalled("knowledge", key, _judged_type())
     if judged is None:
-        judged = _judge(texts, checks)
+        built_in = [(BUILT_IN, f"knowledge/{name}", text) for name, text in _texts_of_package()]
+        judged = _judge([*built_in, *others], checks)
         keep("knowledge", key, msgspec.msgpack.encode(judged))
     knowledge, origin, found = judged
     return Registry(checks, knowledge, checks.origin | origin, (*troubles, *found))
@@ -167,7 +169,7 @@ class _Known(msgspec.Struct, array_like=True):
 
 def _known_checks() -> Iterable[Check]:
     """The built-in checks, without importing them if they are as they were in an earlier run."""
-    stamps = _stamps()
+    stamps = _stamps("checks", ".py")
     if not stamps:
         return _builtin_checks()
     key = _key(*stamps)
@@ -192,13 +194,13 @@ def _known_checks() -> Iterable[Check]:
     return [one.check() for one in known]
 
 
-def _stamps() -> list[str]:
-    """Place, size and time of change of all modules of built-in checks; none when they are not in a folder."""
+def _stamps(kind: str, suffix: str) -> list[str]:
+    """Place, size and time of change of all built-in files of a kind; none when they are not in a folder."""
     for base in sparkdoctor.__path__:
-        folder = os.path.join(base, "checks")
+        folder = os.path.join(base, kind)
         try:
             with os.scandir(folder) as listing:
-                found = [(entry.path, entry.stat()) for entry in listing if entry.name.endswith(".py")]
+                found = [(entry.path, entry.stat()) for entry in listing if entry.name.endswith(suffix)]
         except OSError:  # not here, or in a zip file
             continue
         return sorted(f"{path} {status.st_size} {status.st_mtime_ns}" for path, status in found)
@@ -237,10 +239,8 @@ def _checks_in(module: Any) -> list[Check]:
     return [thing for thing in vars(module).values() if isinstance(thing, Check)]
 
 
-def _knowledge_texts(troubles: list[Trouble]) -> Iterator[tuple[str, str, str]]:
-    """(origin, file for messages, text) of every knowledge file."""
-    for name, text in _texts_of_package("sparkdoctor.knowledge"):
-        yield BUILT_IN, f"knowledge/{name}", text
+def _knowledge_of_others(troubles: list[Trouble]) -> Iterator[tuple[str, str, str]]:
+    """(origin, file for messages, text) of every knowledge file that is not ours."""
     for entry in entries("sparkdoctor.knowledge"):
         try:
             for name, text in _texts_in(entry.load()):
@@ -255,17 +255,17 @@ def _knowledge_texts(troubles: list[Trouble]) -> Iterator[tuple[str, str, str]]:
             troubles.append(Trouble(path, why(error)))
 
 
-def _texts_of_package(name: str) -> Iterator[tuple[str, str]]:
+def _texts_of_package() -> Iterator[tuple[str, str]]:
     """The knowledge files of our own package, which need not be imported when they are in a folder."""
     for base in sparkdoctor.__path__:
-        folder = os.path.join(base, name.rpartition(".")[2])
+        folder = os.path.join(base, "knowledge")
         if os.path.isdir(folder):
             for found in sorted(os.listdir(folder)):
                 if found.endswith(".toml"):
                     with open(os.path.join(folder, found), encoding="utf-8") as file:
                         yield found, file.read()
             return
-    yield from _texts_in(importlib.import_module(name))
+    yield from _texts_in(importlib.import_module("sparkdoctor.knowledge"))
 
 
 def _texts_in(package: Any) -> Iterator[tuple[str, str]]:

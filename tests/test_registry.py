@@ -106,7 +106,8 @@ def test_changed_knowledge_is_judged(tmp_path: Path) -> None:
 
 
 def test_bad_built_in_knowledge_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_texts_of_package", lambda _: [("bad.toml", "signature = 1")])
+    monkeypatch.setattr(registry, "_texts_of_package", lambda: [("bad.toml", "signature = 1")])
+    monkeypatch.setattr(registry, "_stamps", lambda *_: [])
     for _ in range(2):
         with pytest.raises(KnowledgeError):
             load_registry()
@@ -124,15 +125,15 @@ def test_a_changed_check_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "checks/one.py"
     path.write_text("")
     monkeypatch.setattr(sparkdoctor, "__path__", [str(tmp_path)])
-    first = registry._stamps()
+    first = registry._stamps("checks", ".py")
     assert len(first) == 1
-    assert first == registry._stamps()
+    assert first == registry._stamps("checks", ".py")
     path.write_text("#")
-    second = registry._stamps()
+    second = registry._stamps("checks", ".py")
     os.utime(path, (1, 1))
-    assert len({*first, *second, *registry._stamps()}) == 3
+    assert len({*first, *second, *registry._stamps("checks", ".py")}) == 3
     monkeypatch.setattr(sparkdoctor, "__path__", [str(tmp_path / "sparkdoctor.pyz")])
-    assert registry._stamps() == []
+    assert registry._stamps("checks", ".py") == []
 
 
 @pytest.fixture
