@@ -123,7 +123,10 @@ def _roce(cluster: Cluster, node: Node) -> Found:
     own_network(node)
     known = {hca.name: hca for hca in hcas(node)}
     streams: list[Stream] = []
-    for used in nccl_ports(node):
+    ports = nccl_ports(node)
+    if not ports:
+        skip("NCCL uses no HCA of this machine")
+    for used in ports:
         hca = known[used.hca]
         if hca.soft.value:
             interface = hca.netdev.value

@@ -241,6 +241,13 @@ def test_soft_roce_dropped() -> None:
     )
 
 
+def test_no_hca_for_nccl_is_for_other_checks_to_say() -> None:
+    env = {"NCCL_IB_HCA": "mlx5_9"}
+    nodes = tuple(healthy_node(rank, host=host(rank, Firewall()), spec=healthy_spec(rank, env=env)) for rank in (0, 1))
+    result = examine(ROCE, Cluster(nodes))
+    assert (result.status, result.reason) == (Status.SKIPPED, "NCCL uses no HCA of this machine")
+
+
 def test_the_same_rule_does_no_harm_to_a_card() -> None:
     assert examine(ROCE, pair(ROCE_RULE)).status is Status.PASSED
 
