@@ -1,13 +1,13 @@
 # make check   set everything up, check this machine, explain a bundled failing log
 # make test    set everything up, run the tests
-# make lint types build test-all lab bench
+# make lint types build test-all lab bench docs
 PYTHON ?= python3
 VENV ?= .venv
 ARCH ?= arm64
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: check test test-all lab lint types build bench clean
+.PHONY: check test test-all lab lint types build bench docs clean
 
 check: $(VENV)/.ready
 	@echo '$$ sparkdoctor check'
@@ -39,6 +39,10 @@ build: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/log_engine.py
+
+docs: $(VENV)/.dev
+	mkdir -p docs
+	$(BIN)/python -m sparkdoctor.catalogue docs/knowledge.md
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

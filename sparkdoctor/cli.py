@@ -265,8 +265,9 @@ def collect(output: str, record: str | None, root: str, machine: str | None, **n
 
 @cli.command(name="list", short_help="List all checks, signatures and causes")
 @click.argument("names", nargs=-1, metavar="[NAME|FAMILY]...")
+@click.option("--knowledge", is_flag=True, help="Tell each signature and cause in full, family by family")
 @output_options
-def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
+def list_(names: tuple[str, ...], knowledge: bool, as_json: bool, color: Any) -> None:
     """List checks, signatures and causes with their severity and origin."""
     from sparkdoctor.registry import load_registry
     from sparkdoctor.render import listing
@@ -275,15 +276,20 @@ def list_(names: tuple[str, ...], as_json: bool, color: Any) -> None:
     with answering(as_json, listing.SCHEMA):
         registry = load_registry()
         entries = [entry for entry in listing.entries(registry) if not names or is_named(entry.name, names)]
+        if knowledge:
+            entries = [entry for entry in entries if entry.kind != "check"]
     tell_troubles(registry.troubles)
-    if as_json:
+    if knowledge and entries:
+        click.echo(listing.told(registry, [entry.name for entry in entries], as_json=as_json))
+    elif as_json:
         click.echo(listing.document(entries, registry.troubles))
     else:
         from sparkdoctor.render.console import make_console, write
 
         write(make_console(color, sys.stdout), listing.lines(entries))
     if names and not entries:
-        stop(f"no check, signature or cause is named {' or '.join(names)}")
+        kinds = "signature or cause" if knowledge else "check, signature or cause"
+        stop(f"no {kinds} is named {' or '.join(names)}")
     sys.exit(Exit.UNKNOWN if registry.troubles else Exit.OK)
 
 

@@ -19,7 +19,7 @@ from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.scan import Line
 from sparkdoctor.manual import advice
 from sparkdoctor.run import Result, Status, examine
-from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill
+from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill, mending
 
 PEERS = 8
 """Nodes whose logs are asked for by name."""
@@ -211,7 +211,7 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _of_cause(cause: Cause) -> Candidate:
-    fix = Fix(cause.fix.strip(), run=cause.run, certainty=cause.certainty)
+    fix = Fix(cause.fix.strip(), cause.edit.rstrip(), cause.run, cause.certainty, cause.cost)
     return Candidate(cause.name, cause.title, Verdict.OPEN, "", (), (), (Remedy(fix),), cause.decide)
 
 
@@ -289,7 +289,8 @@ def _diagnosis(
 ) -> Diagnosis:
     signature = group.signature
     first = next((cause for cause in causes if cause.verdict is not Verdict.RULED_OUT), None)
-    own = (Remedy(Fix(fill(signature.fix, group.captures).strip())),) if signature.fix else ()
+    mended = mending(signature, group.captures)
+    own = (Remedy(mended),) if mended else ()
     confirmed = first is not None and first.verdict is Verdict.CONFIRMED
     return Diagnosis(
         name=signature.name,

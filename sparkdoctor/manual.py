@@ -85,6 +85,8 @@ def _signature(signature: Signature, checks: Mapping[str, Check], knowledge: Kno
                 yield f"  to decide: {cause.decide}"
     if signature.fix:
         yield from ("", f"## {HOW_TO_FIX}", shown(signature.fix))
+        yield from (f"    {line}" for line in (*shown(signature.edit).splitlines(), *map(shown, signature.run)))
+        yield from _cost(signature.cost)
     by = [other.name for other in knowledge.signatures.values() if signature.name in other.explains]
     yield from _list("Follows from", by, "- ")
     if signature.role is Role.CAUSE:
@@ -99,9 +101,14 @@ def _cause(cause: Cause, signatures: Iterable[Signature]) -> Iterator[str]:
     yield from ("", cause.title, "", cause.why.strip())
     yield from _list("How to tell", [cause.decide], "    ")
     yield from ("", f"## {HOW_TO_FIX}", cause.fix.strip())
-    yield from (f"    {command}" for command in cause.run)
+    yield from (f"    {line}" for line in (*cause.edit.splitlines(), *cause.run))
+    yield from _cost(cause.cost)
     yield from _list("Lines of logs it may cause", [s.name for s in signatures if cause.name in s.causes], "- ")
     yield from _list("References", cause.refs, "- ")
+
+
+def _cost(cost: str) -> list[str]:
+    return [f"({cost})"] if cost else []
 
 
 def _list(title: str, items: Iterable[str], mark: str) -> Iterator[str]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import enum
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from sparkdoctor.api import NAME, Certainty, Severity
+from sparkdoctor.api import NAME, Certainty, Fix, Severity
 from sparkdoctor.host import Data
 from sparkdoctor.late import late
 from sparkdoctor.marks import Mark, Pattern, Phase
@@ -85,6 +86,12 @@ class Signature(Data, frozen=True):
     """The line is about a connection, and what is wrong with the machine at either end makes it."""
     fix: str = ""
     """What to do when no cause says it better; may use {capture}."""
+    edit: str = ""
+    """The lines to have in the file that `fix` names; may use {capture}."""
+    run: tuple[str, ...] = ()
+    """The commands of the fix, in order; may use {capture}, which is quoted for the shell."""
+    cost: str = ""
+    """What the fix interrupts or needs, and how to undo it."""
     seen_in: tuple[str, ...] = ()
     """Programs with their versions."""
     versions: str = ""
@@ -104,6 +111,10 @@ class Cause(Data, frozen=True):
     refs: tuple[str, ...]
     run: tuple[str, ...] = ()
     """The commands of the fix, in order."""
+    edit: str = ""
+    """The lines to have in the file that `fix` names."""
+    cost: str = ""
+    """What the fix interrupts or needs, and how to undo it."""
     certainty: Certainty = Certainty.EXACT
 
 
@@ -125,12 +136,24 @@ T = TypeVar("T", bound=Entry)
 
 _KINDS: dict[str, type[Entry]] = {"signature": Signature, "cause": Cause, "phase": Phase, "mark": Mark}
 
+_PLACEHOLDER = late(r"<[a-zA-Z][^<>\n]{0,60}>")
 _CAPTURE = late(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """`text` with each {capture} replaced; other braces, as in `${HOME}` or `{{.Id}}`, stay."""
     return _CAPTURE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def mending(signature: Signature, values: Mapping[str, str]) -> Fix | None:
+    """The signature's own fix. What was captured comes from a log, so commands get it quoted."""
+    if not signature.fix:
+        return None
+    quoted = {name: shlex.quote(value) for name, value in values.items()}
+    do, edit = fill(signature.fix, values).strip(), fill(signature.edit, values).rstrip()
+    run = tuple(fill(command, quoted) for command in signature.run)
+    open_ = any(_PLACEHOLDER.search(text) for text in (signature.fix, signature.edit, *signature.run))
+    return Fix(do, edit, run, Certainty.FILL_IN if open_ else Certainty.EXACT, signature.cost)
 
 
 def load(text: str, origin: str) -> Knowledge:
@@ -278,7 +301,7 @@ def _entry(table: dict[str, Any], type_: type[T]) -> T:
         if not ref.startswith(("https://", "http://")):
             raise ValueError(f"the reference {ref!r} is not an address")
     if isinstance(entry, Signature):
-        _judge_pattern(entry, ("title", "why", "fix"))
+        _judge_pattern(entry, ("title", "why", "fix", "edit", "run"))
         _judge_signature(entry)
     elif isinstance(entry, Mark):
         _judge_pattern(entry, ("tells",))
@@ -306,7 +329,8 @@ def _judge_pattern(entry: Signature | Mark, texts: Iterable[str]) -> None:
             raise ValueError(f"the pattern matches a line of `ignores`: {sample!r}")
     named = captures(entry.match)
     for key in texts:
-        for name in _CAPTURE.findall(getattr(entry, key)):
+        value = getattr(entry, key)
+        for name in _CAPTURE.findall("\n".join(value) if isinstance(value, tuple) else value):
             if name not in named:
                 raise ValueError(f"`{key}` uses {{{name}}}, and the pattern captures no such thing")
 
@@ -314,6 +338,8 @@ def _judge_pattern(entry: Signature | Mark, texts: Iterable[str]) -> None:
 def _judge_signature(signature: Signature) -> None:
     if not signature.fix and not signature.causes and signature.role is not Role.CONSEQUENCE:
         raise ValueError("`fix` is missing, and there are no `causes` to give one")
+    if (signature.edit or signature.run) and not signature.fix:
+        raise ValueError("`edit` and `run` need a `fix` that says what they do")
     if signature.name in signature.explains:
         raise ValueError("`explains` names the entry itself")
 

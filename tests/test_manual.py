@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from inline_snapshot import snapshot
 
@@ -115,6 +117,24 @@ mend pool-empty
 ## References
 - https://example.org/cause
 """)
+
+
+def test_a_fix_with_lines_commands_and_its_cost() -> None:
+    more: dict[str, Any] = {
+        "fix": "let {call} pin in compose.yaml",
+        "edit": "ulimits:\n  memlock: -1",
+        "run": ("docker logs {call}",),
+        "cost": "restarts the model",
+    }
+    known = knowledge(
+        signature("a-fell", r"Call to (?P<call>\w+) failed", matches=("Call to x failed",), causes=("b-fell",), **more),
+        cause("b-fell", edit="a: 1", run=("b --now",), cost="needs root"),
+    )
+    assert (
+        "let <call> pin in compose.yaml\n    ulimits:\n      memlock: -1\n    docker logs <call>\n(restarts"
+        in manual("a-fell", {}, known)
+    )
+    assert "mend b-fell\n    a: 1\n    b --now\n(needs root)\n" in manual("b-fell", {}, known)
 
 
 def test_near_misses() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkdoctor.api import Certainty, Severity
+from sparkdoctor.api import Certainty, Fix, Severity
 from sparkdoctor.signatures import (
     FILE_SIZE,
     TEXTS,
@@ -20,6 +21,7 @@ from sparkdoctor.signatures import (
     fill,
     load,
     main,
+    mending,
     merge,
 )
 from tests.entries import cause, knowledge, signature
@@ -85,6 +87,30 @@ def test_only_captures_are_filled() -> None:
     assert fill("{call} {other}", {"call": "{other}"}) == "{other} {other}"
 
 
+def test_what_a_fix_takes_from_a_log_is_quoted_in_commands() -> None:
+    more: dict[str, Any] = {"fix": "remove {path}", "edit": "path: {path}", "run": ("rm {path}",), "cost": "nothing"}
+    entry = signature("a-fell", r"cannot open (?P<path>.{1,80})", matches=("cannot open a b",), **more)
+    assert mending(entry, {"path": "a; b"}) == Fix(
+        "remove a; b", "path: a; b", ("rm 'a; b'",), Certainty.EXACT, "nothing"
+    )
+    assert mending(signature("a-fell", "cannot open"), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("fix", "give <address>"), ("edit", "a: <path of the model>"), ("run", ("ping <address>",))]
+)
+def test_a_fix_with_a_gap_says_so(field: str, value: str | tuple[str, ...]) -> None:
+    more: dict[str, Any] = {"fix": "mend", field: value}
+    fix = mending(signature("a-fell", "cannot open", **more), {})
+    assert fix is not None
+    assert fix.certainty is Certainty.FILL_IN
+
+
+def test_commands_without_a_word_of_what_they_do() -> None:
+    text = ENTRY.replace('fix = "Raise the limit for {call}."', 'run = ["ulimit -l unlimited"]')
+    assert problem(text) == "`edit` and `run` need a `fix` that says what they do"
+
+
 @pytest.mark.parametrize("key", ["title", "match", "role", "why", "refs", "matches", "ignores"])
 def test_a_missing_key(key: str) -> None:
     text = without(key) if key != "why" else ENTRY.replace("why = '''\n{call}", "fix2 = '''\n{call}")
@@ -124,12 +150,13 @@ def test_a_sample_of_several_lines() -> None:
     assert problem(ENTRY.replace("matches = ['''misc", "matches = ['''x\nmisc")).startswith("a sample is more than one")
 
 
-@pytest.mark.parametrize("key", ["title", "why", "fix"])
+@pytest.mark.parametrize("key", ["title", "why", "fix", "run"])
 def test_a_capture_that_the_pattern_lacks(key: str) -> None:
     text = {
         "title": ENTRY.replace("with {call}", "with {cell}"),
         "why": ENTRY.replace("{call} pins", "{cell} pins"),
         "fix": ENTRY.replace("for {call}", "for {cell}"),
+        "run": ENTRY.replace('fix = "R', 'run = ["a", "b {cell}"]\nfix = "R'),
     }[key]
     assert problem(text) == f"`{key}` uses {{cell}}, and the pattern captures no such thing"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
 
 from sparkdoctor.host import Data
 from sparkdoctor.plugins import Trouble
@@ -12,6 +14,7 @@ from sparkdoctor.render.clean import printable
 from sparkdoctor.render.styled import Text
 
 SCHEMA = "sparkdoctor.list/1"
+KNOWLEDGE = "sparkdoctor.knowledge/1"
 
 
 class Entry(Data, frozen=True):
@@ -52,5 +55,31 @@ def document(listed: Iterable[Entry], troubles: Iterable[Trouble]) -> str:
                 for e in listed
             ],
             "not_loaded": [{"origin": trouble.origin, "problem": trouble.problem} for trouble in troubles],
+        }
+    )
+
+
+def told(registry: Registry, only: Collection[str], *, as_json: bool) -> str:
+    """These signatures and causes in full."""
+    from sparkdoctor.catalogue import catalogue
+
+    if not as_json:
+        lines = catalogue(registry.knowledge, registry.checks.by_name, only)
+        return "\n".join(printable(part) for line in lines for part in line.split("\n"))
+    from sparkdoctor.render import json
+
+    def listed(entries: Iterable[Any]) -> list[dict[str, Any]]:
+        return [
+            {**msgspec.structs.asdict(entry), "origin": registry.origin[entry.name]}
+            for entry in entries
+            if entry.name in only
+        ]
+
+    return json.dump(
+        {
+            "schema": KNOWLEDGE,
+            "signatures": listed(registry.knowledge.signatures.values()),
+            "causes": listed(registry.knowledge.causes.values()),
+            "not_loaded": [{"origin": trouble.origin, "problem": trouble.problem} for trouble in registry.troubles],
         }
     )
