@@ -25,6 +25,7 @@ from sparkdoctor.late import late
 from sparkdoctor.marks import Mark, Pattern, Phase
 from sparkdoctor.nearest import nearest
 from sparkdoctor.patterns import captures, plain_text, refusal
+from sparkdoctor.typed import convert
 
 FILE_SIZE = 1 << 20
 """Characters that a knowledge file may have."""
@@ -290,7 +291,7 @@ def _entry(table: dict[str, Any], type_: type[T]) -> T:
     for field in fields:
         if field.required and not table.get(field.name):
             raise ValueError(f"`{field.name}` is missing or empty")
-    entry = msgspec.convert(table, type_)
+    entry = convert(table, type_)
     if not NAME.fullmatch(entry.name):
         raise ValueError(f"the name {entry.name!r} is not lower-case words joined by hyphens")
     if isinstance(entry, Phase):

@@ -13,6 +13,7 @@ import msgspec
 from sparkdoctor import __version__
 from sparkdoctor.host import Data, Host
 from sparkdoctor.launch.types import Spec
+from sparkdoctor.typed import decode
 
 SCHEMA = "sparkdoctor.snapshot/1"
 MAX_SNAPSHOT = 64 << 20
@@ -42,14 +43,14 @@ def from_json(text: bytes | str, name: str) -> Snapshot:
     if len(text) > MAX_SNAPSHOT:
         raise SnapshotError(f"{name}: larger than {MAX_SNAPSHOT >> 20} MiB, so not a snapshot")
     try:
-        head = msgspec.json.decode(text, type=_Head)
+        head = decode(text, _Head)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{name}: not a snapshot: {error}") from None
     if head.schema != SCHEMA:
         what = f"schema {head.schema!r}" if head.schema else "no schema"
         raise SnapshotError(f"{name}: {what}; this version reads {SCHEMA!r} (written by `sparkdoctor collect`)")
     try:
-        return msgspec.json.decode(text, type=Snapshot)
+        return decode(text, Snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{name}: {error}") from None
 

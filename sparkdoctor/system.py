@@ -22,6 +22,7 @@ from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import Data, Space
 from sparkdoctor.late import late
 from sparkdoctor.secrets import clean_text
+from sparkdoctor.typed import convert
 
 Door = Literal["file", "folder", "link", "head", "layer", "space", "environ", "cmdline", "command", "docker",
                "netlink", "nvml", "verbs", "processes", "sysconf"]  # fmt: skip
@@ -106,7 +107,7 @@ class System(ABC):
 
     def layer(self, root: str, folder: str) -> Fact[Layer]:
         """What the overlay layer at `root` has in `folder`."""
-        return self._json("layer", f"{root} {folder}").map(lambda answer: msgspec.convert(answer, Layer))
+        return self._json("layer", f"{root} {folder}").map(lambda answer: convert(answer, Layer))
 
     def space(self, path: str) -> Fact[Space]:
         """Size and free bytes of the file system at `path` (statvfs)."""
@@ -119,11 +120,11 @@ class System(ABC):
 
     def environ(self, pid: int | Literal["self"]) -> Fact[dict[str, str]]:
         """The environment a process was started with; secrets removed."""
-        return self._json("environ", str(pid)).map(lambda answer: msgspec.convert(answer, dict[str, str]))
+        return self._json("environ", str(pid)).map(lambda answer: convert(answer, dict[str, str]))
 
     def cmdline(self, pid: int | Literal["self"]) -> Fact[tuple[str, ...]]:
         """The command line of a process; secrets removed."""
-        return self._json("cmdline", str(pid)).map(lambda answer: msgspec.convert(answer, tuple[str, ...]))
+        return self._json("cmdline", str(pid)).map(lambda answer: convert(answer, tuple[str, ...]))
 
     def command(self, name: str) -> Fact[str]:
         """Standard output of one of COMMANDS. Raises KeyError for any other name."""

@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.facts.processes import listed
 from sparkdoctor.host import DOCKER_SHM, Data
 from sparkdoctor.system import System
+from sparkdoctor.typed import convert, decode
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 
@@ -71,13 +70,13 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def parse_daemon_json(text: str) -> dict[str, Any]:
     """The object in the file; an empty file is an empty object. Raises ValueError."""
-    return msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])
+    return decode(text.strip() or "{}", dict[str, Any])
 
 
 def parse_default_ulimits(file: Mapping[str, Any]) -> dict[str, int]:
     """`default-ulimits`: {"memlock": {"Name": "memlock", "Soft": -1, "Hard": -1}}. Raises ValueError."""
-    limits = msgspec.convert(file.get("default-ulimits") or {}, dict[str, dict[str, Any]])
-    return {name: msgspec.convert(limit["Soft"], int) for name, limit in limits.items() if "Soft" in limit}
+    limits = convert(file.get("default-ulimits") or {}, dict[str, dict[str, Any]])
+    return {name: convert(limit["Soft"], int) for name, limit in limits.items() if "Soft" in limit}
 
 
 def parse_size(size: object) -> int:

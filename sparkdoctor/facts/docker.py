@@ -11,6 +11,7 @@ from sparkdoctor.fact import Fact, unread
 from sparkdoctor.facts import daemon
 from sparkdoctor.host import Container, Docker, Image, Mount
 from sparkdoctor.system import System
+from sparkdoctor.typed import convert
 
 
 class Raw(msgspec.Struct, frozen=True, rename="pascal"):
@@ -112,12 +113,12 @@ class Info(Raw, frozen=True):
 
 def docker(system: System, wanted: Iterable[str] = ()) -> Docker:
     """The engine, all containers, and the images that `wanted` or a running container names."""
-    info = system.docker("info").map(lambda answer: msgspec.convert(answer, Info))
+    info = system.docker("info").map(lambda answer: convert(answer, Info))
     containers = _containers(system)
     rootless = info.map(lambda info: any("name=rootless" in option for option in info.security_options or ()))
     settings = daemon.settings(system, rootless)
     return Docker(
-        version=system.docker("version").map(lambda answer: msgspec.convert(answer, Version).version),
+        version=system.docker("version").map(lambda answer: convert(answer, Version).version),
         rootless=rootless,
         runtimes=info.map(lambda info: tuple(sorted(info.runtimes or ()))),
         containers=containers,
@@ -128,7 +129,7 @@ def docker(system: System, wanted: Iterable[str] = ()) -> Docker:
 
 
 def _containers(system: System) -> Fact[tuple[Container, ...]]:
-    listed = system.docker("containers").map(lambda answer: msgspec.convert(answer, list[Listed]))
+    listed = system.docker("containers").map(lambda answer: convert(answer, list[Listed]))
     if not listed.is_known:
         return unread(listed.where, listed.problem, absent=listed.absent)
     found = []
@@ -145,7 +146,7 @@ def _containers(system: System) -> Fact[tuple[Container, ...]]:
 def inspect_container(system: System, identity: str) -> Fact[Container]:
     """One container by id or name; absent when there is none."""
     where = f"docker inspect {identity[:12]}"
-    raw = system.docker(f"container {identity}").at(where).map(lambda answer: msgspec.convert(answer, RawContainer))
+    raw = system.docker(f"container {identity}").at(where).map(lambda answer: convert(answer, RawContainer))
     return raw.map(lambda raw: _container(raw))
 
 
@@ -206,7 +207,7 @@ def _images(system: System, wanted: Iterable[str], containers: Fact[tuple[Contai
 
 def inspect_image(system: System, reference: str) -> Fact[RawImage]:
     """One local image by reference or id; absent when it is not here."""
-    return system.docker(f"image {reference}").map(lambda answer: msgspec.convert(answer, RawImage))
+    return system.docker(f"image {reference}").map(lambda answer: convert(answer, RawImage))
 
 
 def _image(reference: str, raw: RawImage) -> Image:

@@ -15,6 +15,7 @@ from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts.iptables import read_save
 from sparkdoctor.host import Chain, Firewall, NamedSet, Rule
 from sparkdoctor.system import System
+from sparkdoctor.typed import decode
 
 LEGACY = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
 """The tables of the older iptables, which nft does not show; only root may read these."""
@@ -62,7 +63,7 @@ def firewall(system: System) -> Fact[Firewall]:
 def parse_ruleset(text: str) -> Firewall:
     """What `nft --json list ruleset` prints. Raises ValueError for anything else."""
     try:
-        entries = msgspec.json.decode(text, type=dict[str, list[dict[str, Any]]])["nftables"]
+        entries = decode(text, dict[str, list[dict[str, Any]]])["nftables"]
         chains = {(*_place(body), body["name"]): _chain(body) for body in _all(entries, "chain")}
         rules: dict[tuple[str, ...], list[Rule]] = {key: [] for key in chains}
         for body in _all(entries, "rule"):

@@ -10,6 +10,7 @@ import msgspec
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.host import Data, Gpu, GpuProcess, Gpus
 from sparkdoctor.system import System
+from sparkdoctor.typed import convert
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ class Raw(Data, frozen=True):
 
 def gpus(system: System) -> Gpus:
     """Driver, CUDA version and every GPU."""
-    raw = system.nvml().map(lambda answer: msgspec.convert(answer, Raw))
+    raw = system.nvml().map(lambda answer: convert(answer, Raw))
     if not raw.is_known:
         missing = unread(raw.where, raw.problem, absent=raw.absent)
         return Gpus(driver=missing, cuda=missing, devices=missing)
@@ -97,8 +98,8 @@ def _fact(answer: Answer | None, convert: Callable[[object], T]) -> Fact[T]:
 
 
 def _int(value: object) -> int:
-    return msgspec.convert(value, int)
+    return convert(value, int)
 
 
 def _pair(value: object) -> tuple[int, int]:
-    return msgspec.convert(value, tuple[int, int])
+    return convert(value, tuple[int, int])

@@ -13,6 +13,7 @@ from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts.wanted import CachedModel
 from sparkdoctor.host import ModelCache
 from sparkdoctor.system import System
+from sparkdoctor.typed import decode
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json", "consolidated.safetensors.index.json")
 WHOLE = ("model.safetensors", "consolidated.safetensors", "pytorch_model.bin")
@@ -121,12 +122,12 @@ class Index(msgspec.Struct):
 
 def parse_index(text: str) -> list[str]:
     """The files that an index names, sorted."""
-    return sorted(set(msgspec.json.decode(text, type=Index).weight_map.values()))
+    return sorted(set(decode(text, Index).weight_map.values()))
 
 
 def parse_config(text: str) -> dict[str, str]:
     """The scalars of `quantization_config` and of CONFIG, and `architectures` joined by commas, as texts."""
-    config = msgspec.json.decode(text, type=dict[str, Any])
+    config = decode(text, dict[str, Any])
     inner = config.get("text_config")
     merged = {**(inner if isinstance(inner, dict) else {}), **config}
     quantization = merged.get("quantization_config")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from sparkdoctor.fact import CannotTell, Fact, unread
 from sparkdoctor.facts import names
 from sparkdoctor.facts.firewall import firewall
 from sparkdoctor.host import Data, Interface, Network, Route
 from sparkdoctor.system import System
+from sparkdoctor.typed import convert
 
 
 class Link(Data, frozen=True):
@@ -37,7 +36,7 @@ def network(system: System) -> Network:
     packet filter."""
     return Network(
         interfaces=_interfaces(system),
-        routes=system.netlink("routes").map(lambda answer: msgspec.convert(answer, tuple[Route, ...])),
+        routes=system.netlink("routes").map(lambda answer: convert(answer, tuple[Route, ...])),
         listening=names.listening(system),
         hosts=names.hosts(system),
         firewall=firewall(system),
@@ -46,8 +45,8 @@ def network(system: System) -> Network:
 
 
 def _interfaces(system: System) -> Fact[tuple[Interface, ...]]:
-    links = system.netlink("links").map(lambda answer: msgspec.convert(answer, tuple[Link, ...]))
-    addresses = system.netlink("addresses").map(lambda answer: msgspec.convert(answer, tuple[Address, ...]))
+    links = system.netlink("links").map(lambda answer: convert(answer, tuple[Link, ...]))
+    addresses = system.netlink("addresses").map(lambda answer: convert(answer, tuple[Address, ...]))
     if not addresses.is_known:
         return unread(addresses.where, addresses.problem)
     return links.map(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.facts.nccl_conf import conf_files
 from sparkdoctor.host import UNLIMITED, Data, Process
 from sparkdoctor.system import System
+from sparkdoctor.typed import convert
 
 
 class Listed(Data, frozen=True):
@@ -24,7 +23,7 @@ class Listed(Data, frozen=True):
 
 def listed(system: System) -> Fact[tuple[Listed, ...]]:
     """Model servers, dockerd and containerd, in pid order."""
-    return system.processes().map(lambda answer: msgspec.convert(answer, tuple[Listed, ...]))
+    return system.processes().map(lambda answer: convert(answer, tuple[Listed, ...]))
 
 
 def processes(system: System) -> Fact[tuple[Process, ...]]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from sparkdoctor.fact import Fact, unread
 from sparkdoctor.facts.processes import seen_devices
 from sparkdoctor.host import Gid, Hca, Port, Rdma
 from sparkdoctor.system import NO_GID, System
+from sparkdoctor.typed import convert
 
 CLASS = "/sys/class/infiniband"
 
@@ -22,7 +21,7 @@ def rdma(system: System) -> Rdma:
     return Rdma(
         hcas=_hcas(system),
         device_files=seen_devices(system, ""),
-        verbs=system.verbs().map(lambda answer: msgspec.convert(answer, tuple[str, ...])),
+        verbs=system.verbs().map(lambda answer: convert(answer, tuple[str, ...])),
     )
 
 

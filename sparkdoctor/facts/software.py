@@ -20,6 +20,7 @@ from sparkdoctor.facts.tree import Layers, Tree, hinted
 from sparkdoctor.facts.wanted import Wanted
 from sparkdoctor.host import Software
 from sparkdoctor.system import System
+from sparkdoctor.typed import decode
 
 MATTERS = frozenset(
     {
@@ -255,7 +256,7 @@ def _vllm_file(tree: Tree, site: Site, name: str) -> Fact[str]:
 
 def parse_direct_url(text: str) -> str:
     """The folder that an editable install points to."""
-    url = msgspec.json.decode(text, type=DirectUrl).url
+    url = decode(text, DirectUrl).url
     if not url.startswith("file://"):
         raise ValueError(f"not a folder: {url}")
     return url.removeprefix("file://").rstrip("/")
