@@ -142,13 +142,13 @@ def _leaders(groups: Mapping[str, Group]) -> dict[str, str]:
     direct: dict[str, str] = {}
     for leader in groups.values():
         for name in leader.signature.explains:
-            if name in groups and name not in direct and leader.may_precede(groups[name]):
+            if name in groups and name not in direct and _may_lead(leader, groups[name]):
                 direct[name] = leader.name
     roots = {name: _root(name, direct) for name in direct}
     initiating = [
         group
         for name, group in groups.items()
-        if name not in roots and group.signature.role is Role.CAUSE and group.signature.severity is Severity.ERROR
+        if name not in roots and group.signature.role is Role.CAUSE and group.severity is Severity.ERROR
     ]
     for name, group in groups.items():
         if name not in roots and group.signature.role is Role.CONSEQUENCE:
@@ -156,6 +156,12 @@ def _leaders(groups: Mapping[str, Group]) -> dict[str, str]:
             if before:
                 roots[name] = before[0]
     return {name: roots.get(root, root) for name, root in roots.items()}
+
+
+def _may_lead(leader: Group, follower: Group) -> bool:
+    """What the program logged as no more than a warning is not why it then failed."""
+    tamed = leader.severity is not leader.signature.severity and follower.severity is Severity.ERROR
+    return not tamed and leader.may_precede(follower)
 
 
 def _root(name: str, direct: Mapping[str, str]) -> str:
@@ -269,7 +275,7 @@ def _severity(groups: Iterable[Group], causes: Sequence[Candidate], checks: Mapp
     A line that is usual on one machine, and a note for that, is an error where the facts say that it matters.
     """
     found = [checks[cause.name].severity for cause in causes if cause.verdict is Verdict.CONFIRMED]
-    return min([*(group.signature.severity for group in groups), *found], key=_SEVERITY.index)
+    return min([*(group.severity for group in groups), *found], key=_SEVERITY.index)
 
 
 def _rank(group: Group, causes: Sequence[Candidate]) -> tuple[int, int]:

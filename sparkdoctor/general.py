@@ -85,9 +85,14 @@ def _is_known(file: str, sign: Sign, known: Sequence[Diagnosis]) -> bool:
     ]
     if any(sign.since <= line <= sign.until for line in lines):
         return True
-    errors = any(diagnosis.severity is Severity.ERROR for diagnosis in known)
-    before = bool(lines) and min(lines) < sign.since
-    return errors and (before or sign.weight is not Weight.BEGINS)
+    errors = [diagnosis for diagnosis in known if diagnosis.severity is Severity.ERROR]
+    began = any(
+        line.file == file and line.line < sign.since
+        for diagnosis in errors
+        for evidence in (diagnosis.evidence, *(follower.evidence for follower in diagnosis.follows))
+        for line in evidence
+    )
+    return began or (bool(errors) and sign.weight is not Weight.BEGINS)
 
 
 def _line(file: str, sign: Sign, chronicle: Chronicle) -> Line:
@@ -159,7 +164,7 @@ def _python(sign: Sign) -> _Told:
     codes = list(_codes(f"{kind}: {message}"))
     why += [_meaning(code) for code in codes]
     module = _MODULE.search(message) if kind in {"ModuleNotFoundError", "ImportError"} else None
-    package = module["name"].split(".")[0] if module else said.get("package", "")
+    package = (module["name"] or module["other"]).split(".")[0] if module else said.get("package", "")
     look = "read the lines before it, then look up the message with the version of what raised it"
     run = (f"python3 -m pip show {shlex.quote(package)}",) if package else (_LOG,)
     if sign.weight is Weight.FOLLOWS:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import combinations
 
+from sparkdoctor.api import Severity
+from sparkdoctor.late import late
 from sparkdoctor.logs.chronicle import Chronicle
 from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.scan import Line
@@ -18,6 +22,12 @@ TRACEBACK = 200
 """Lines before its cause at which a consequence may be logged: a traceback tells what it broke before it says why."""
 LATE = 60.0
 """Seconds by which a line of another log may come before its cause: a rank that fails prints why when it has torn down."""
+
+
+_CALM = late(
+    r"\b(?:WARNING|INFO|DEBUG) \d\d-\d\d \d\d:\d\d:\d\d \[|[ \t-](?:WARNING|INFO|DEBUG) (?:- |[\w./]{1,80}:\d{1,6} -- )"
+)
+"""How the loggers of vLLM, Ray and Python begin a line after which the program goes on."""
 
 
 class Group:
@@ -34,6 +44,7 @@ class Group:
         self.nodes: set[str] = set()
         """Those that wrote the lines; "" for lines of which nobody knows."""
         self._chronicle = chronicle
+        self._calm = True
         self._captures: dict[str, dict[str, str]] = {}
         self._kept: dict[str, int] = {}
 
@@ -45,8 +56,17 @@ class Group:
     def title(self) -> str:
         return fill(self.signature.title, self.captures)
 
+    @property
+    def severity(self) -> Severity:
+        """That of the signature; of an error that the program itself only ever logged as less, it went on after it."""
+        severity = self.signature.severity
+        if severity is Severity.ERROR and self._calm and not _known_calm(self.signature):
+            return Severity.NOTE
+        return severity
+
     def add(self, hit: Hit) -> None:
         self.count += hit.count
+        self._calm = self._calm and is_calm(hit.text, hit.start)
         place = self._chronicle.place(hit)
         line = Line(
             hit.file,
@@ -94,6 +114,18 @@ class Group:
         if first.at is None or last.at is None or not self._chronicle.comparable(first.file, last.file):
             return True
         return first.at <= last.at + LATE
+
+
+def is_calm(text: str, start: int) -> bool:
+    """Whether what begins at `start` was logged as a warning or as news."""
+    return bool(_CALM.search(text[:start]))
+
+
+@cache
+def _known_calm(signature: Signature) -> bool:
+    """Whether the line is known to be logged as no more than a warning, and an error all the same."""
+    found = ((line, re.search(signature.match, line)) for sample in signature.matches for line in sample.splitlines())
+    return any(match is not None and is_calm(line, match.start()) for line, match in found)
 
 
 def grouped(hits: Iterable[Hit], signatures: Mapping[str, Signature], chronicle: Chronicle) -> dict[str, Group]:

@@ -67,6 +67,47 @@ def test_the_failing_check_confirms_its_cause_with_evidence_and_fix() -> None:
     assert found.fixes == first.fixes
 
 
+def logged(name: str, before: str, line: int = 1) -> Hit:
+    text = f"{before}the line of {name}"
+    return Hit(name, "head.log", line, text, {}, start=len(before), end=len(text))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "(EngineCore pid=9) WARNING 06-11 01:28:01 [compilation.py:1396] ",
+        "INFO 06-11 01:28:01 [x.py:7] ",
+        "2026-06-11 01:28:01,123 - module - WARNING - ",
+        "2026-06-11 01:28:01,123\tWARNING worker.py:1987 -- ",
+    ],
+)
+def test_what_was_logged_as_a_warning_is_a_note_and_why_nothing_failed(before: str) -> None:
+    (alone,) = judged(logged("reg-mr", before))
+    first, second = judged(logged("reg-mr", before), hit("unhandled-error", 2))
+    assert alone.severity is Severity.NOTE
+    assert [(one.name, one.severity) for one in (first, second)] == [
+        ("unhandled-error", Severity.ERROR),
+        ("reg-mr", Severity.NOTE),
+    ]
+
+
+def test_what_was_logged_as_an_error_once_is_one() -> None:
+    warned = logged("reg-mr", "WARNING 06-11 01:28:01 [x.py:7] ")
+    (found,) = judged(warned, logged("reg-mr", "ERROR 06-11 01:28:02 [x.py:9] ", 2), hit("unhandled-error", 3))
+    assert (found.name, found.severity, [one.name for one in found.follows]) == (
+        "reg-mr",
+        Severity.ERROR,
+        ["unhandled-error"],
+    )
+
+
+def test_a_line_whose_sample_is_a_warning_is_an_error_all_the_same() -> None:
+    sample = "WARNING 06-11 01:28:01 [x.py:7] only warned"
+    known = knowledge(signature("only-warned", "only warned", fix="x", matches=(sample,)))
+    found = Hit("only-warned", "head.log", 1, sample, {}, start=32, end=len(sample))
+    assert judged(found, known=known)[0].severity is Severity.ERROR
+
+
 def test_a_note_is_an_error_where_a_check_says_that_it_matters() -> None:
     known = knowledge(
         signature("no-device", "x", Role.SYMPTOM, severity=Severity.NOTE, causes=("memlock-limited",)), checks=CHECKS

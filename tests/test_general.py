@@ -208,6 +208,27 @@ def test_what_came_before_only_consequences_stands_first(tmp_path: Path) -> None
     assert not any(isinstance(one, General) for one in explained(path).diagnoses)
 
 
+def test_a_warning_that_is_known_hides_no_failure_that_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    tag = "(EngineCore pid=9) ERROR 11-24 10:00:00 [core.py:7] "
+    path.write_text(
+        "(EngineCore pid=9) WARNING 11-24 09:59:58 [compilation.py:1396] CUDAGraphMode.FULL is not supported with"
+        " FlashInferBackend backend (support: AttentionCGSupport.UNIFORM_BATCH); setting cudagraph_mode=PIECEWISE\n"
+        f'{tag}Traceback (most recent call last):\n{tag}  File "/a/b.py", line 3, in go\n{tag}OddError: nobody knows it\n'
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.\n"
+    )
+    assert [one.name for one in explained(path).diagnoses] == [
+        "unknown-python-error",
+        "vllm-engine-failed",
+        "vllm-graph-mode-unsupported",
+    ]
+
+
+def test_a_name_that_cannot_be_imported_tells_of_which_package(tmp_path: Path) -> None:
+    found = of(tmp_path, "ImportError: cannot import name 'Odd' from 'thing.part' (/a/thing/part.py)\n")
+    assert found.fixes[0].fix.run == ("python3 -m pip show thing",)
+
+
 def test_the_rank_of_which_nothing_is_known_may_be_the_sick_one(tmp_path: Path) -> None:
     sick = tmp_path / "rank1.log"
     sick.write_text('Traceback (most recent call last):\n  File "/a/b.py", line 3, in go\nOddError: nobody knows it\n')

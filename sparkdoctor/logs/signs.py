@@ -60,6 +60,11 @@ _SAYS_ERROR = late(
     r"\[?[EF]\d{4} |.{0,200}\"(?:level|severity)\": ?\"(?:error|fatal|ERROR|FATAL)\"|(?:[\w./-]{1,40}: )?(?:error|Error|fatal|FATAL|E|\[E\]):? |.{0,80}\blevel=(?:error|fatal)\b"
 )
 _GLOG = late(r"^\[?[WI]\d{4} ")
+_GOES_DOWN = late(
+    r"\[shutdown\]|(?i:shutting down|sigquit|child failed|kill_process_tree|destroy_process_group|cleaning up|core dump"
+    r"|crash|terminat|leaked \w{1,30} objects|exited|\bkill(?:ed|ing)\b)"
+)
+"""What is printed on the way out, be it as a warning or as news: the program has not gone on."""
 _BAD = late(r"\b(?:ERROR|CRITICAL|FATAL)\b|^\[?[EF]\d{4} ")
 
 _WELL = late(
@@ -498,7 +503,7 @@ class _Reader:
             if _says_more(found, self._found):
                 found.since = self._found.pop().since
             self._found.append(found)
-        elif not _BAD.search(text) and "NCCL INFO" not in text:
+        elif not _BAD.search(text) and "NCCL INFO" not in text and not _GOES_DOWN.search(text):
             known = bool(_INFO.search(text))
             for one in self._found[-8:]:
                 if one.at.writer in (line.writer, _NOBODY) and (known or one.warned):
@@ -514,7 +519,9 @@ class _Reader:
         head = line.text[: line.begin]
         mild = "Exception ignored" in before or bool(_LEVEL.search(head) and not _BAD.search(head))
         self._open[writer] = _Traceback(
-            line.number, mild, bool(_LEVEL.search(before[:200]) and not _GLOG.match(before))
+            line.number,
+            mild,
+            bool(_LEVEL.search(before[:200]) and not _INFO.search(before[:200]) and not _GLOG.match(before)),
         )
 
     def _in_traceback(self, line: Text) -> bool:

@@ -294,6 +294,13 @@ def test_what_an_uncaught_exception_of_cpp_says() -> None:
     assert (sign.kind, sign.said["type"], sign.said["message"]) == ("abort", "std::bad_alloc", "std::bad_alloc")
 
 
+def test_what_is_printed_on_the_way_out_is_not_going_on() -> None:
+    down = "(EngineCore pid=7) INFO 06-14 03:10:12 [core.py:1301] [shutdown] EngineCore: exiting busy loop\n" * 20
+    news = 'INFO:     127.0.0.1:47816 - "GET /health HTTP/1.1" 503 Service Unavailable\n'
+    assert not told(news + TRACEBACK + "\n" + down).mild
+    assert told(news + TRACEBACK + "\n" + "(EngineCore pid=7) INFO 06-14 03:10:12 [x.py:7] step\n" * 20).mild
+
+
 @pytest.mark.parametrize("path", sorted((LOGS / "healthy").glob("*.log")), ids=lambda path: path.stem)
 def test_no_healthy_log_has_a_grave_sign(path: Path) -> None:
     several = Logs([str(path)], Matcher([]))
