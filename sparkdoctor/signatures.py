@@ -154,7 +154,10 @@ def mending(signature: Signature, values: Mapping[str, str]) -> Fix | None:
     do, edit = fill(signature.fix, values).strip(), fill(signature.edit, values).rstrip()
     run = tuple(fill(command, quoted) for command in signature.run)
     open_ = any(_PLACEHOLDER.search(text) for text in (signature.fix, signature.edit, *signature.run))
-    return Fix(do, edit, run, Certainty.FILL_IN if open_ else Certainty.EXACT, signature.cost)
+    sure = Certainty.FILL_IN if open_ else Certainty.EXACT
+    if signature.role is Role.CONSEQUENCE:  # what is to be done there is to look further
+        sure = Certainty.TRY
+    return Fix(do, edit, run, sure, signature.cost)
 
 
 def load(text: str, origin: str) -> Knowledge:

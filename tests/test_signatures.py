@@ -106,6 +106,12 @@ def test_a_fix_with_a_gap_says_so(field: str, value: str | tuple[str, ...]) -> N
     assert fix.certainty is Certainty.FILL_IN
 
 
+def test_what_to_do_about_a_consequence_is_to_look_further() -> None:
+    fix = mending(signature("a-fell", "cannot open", Role.CONSEQUENCE, fix="read <the log>"), {})
+    assert fix is not None
+    assert fix.certainty is Certainty.TRY
+
+
 def test_commands_without_a_word_of_what_they_do() -> None:
     text = ENTRY.replace('fix = "Raise the limit for {call}."', 'run = ["ulimit -l unlimited"]')
     assert problem(text) == "`edit` and `run` need a `fix` that says what they do"
