@@ -247,19 +247,6 @@ def test_explains_leads_to_what_is_there_and_never_back() -> None:
         reach(name)
 
 
-def test_what_is_no_alarm_explains_no_error() -> None:
-    """A line that healthy logs have would stand first, and the error below it."""
-    known = registry().knowledge.signatures
-    wrong = [
-        (one.name, name)
-        for one in signatures()
-        if one.severity is Severity.NOTE
-        for name in one.explains
-        if known[name].severity is Severity.ERROR
-    ]
-    assert wrong == []
-
-
 def test_a_consequence_explains_no_cause() -> None:
     known = registry().knowledge.signatures
     consequences = [one for one in signatures() if one.role is Role.CONSEQUENCE]
