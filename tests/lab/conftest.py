@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast, get_args
 
 import pytest
@@ -41,6 +42,6 @@ def pair(running_pair: Pair) -> Iterator[Pair]:
 @pytest.fixture
 def docker_pair(pair: Pair) -> Pair:
     """The pair with a Docker engine on both nodes."""
-    for one in pair:
-        start_engine(one)
+    with ThreadPoolExecutor() as both:
+        list(both.map(start_engine, pair))
     return pair

@@ -93,9 +93,9 @@ class Guest:
         return self.run(command, user).stdout.strip()
 
     def start(self, command: str, user: User = "root") -> subprocess.Popen[str]:
-        """Start a command and do not wait for it."""
+        """Start a command and do not wait for it; its three streams are pipes."""
         return subprocess.Popen(
-            [*self._ssh(user), command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*self._ssh(user), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
 

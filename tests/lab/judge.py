@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,23 +17,50 @@ from tests.lab.nccl import Rank
 from tests.lab.pair import Pair
 
 
-def collect(pair: Pair, folder: Path, shell: tuple[User, Mapping[str, str]] | None = None) -> list[str]:
-    """A snapshot of each node with its launch, in `folder`: the compose file, or what a user's shell would start."""
+class Nodes:
+    """sparkdoctor on both nodes, ready to be asked. Close it after use."""
 
-    def one(guest: Guest) -> str:
-        command, user = f"SPARKDOCTOR_PATIENCE=300 sparkdoctor collect -f {COMPOSE} -o -", "root"
-        if shell is not None:
-            user, env = shell
-            words = [f"{name}={value}" for name, value in env.items()]
-            command = shlex.join(
-                ["env", "SPARKDOCTOR_PATIENCE=300", *words, "sparkdoctor", "collect", "--shell", "-o", "-"]
-            )
-        path = folder / f"{guest.name}.json"
-        path.write_text(guest.run(f"PATH=$PATH:/usr/local/bin {command}", user).stdout)  # type: ignore[arg-type]
-        return str(path)
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        script = (Path(__file__).parent / "resident.py").read_text()
+        for guest in pair:
+            guest.write("/opt/resident.py", script)
+        self._waiting = [guest.start("SPARKDOCTOR_PATIENCE=300 python3 -u /opt/resident.py") for guest in pair]
 
-    with ThreadPoolExecutor() as both:
-        return list(both.map(one, pair))
+    def close(self) -> None:
+        for process in self._waiting:
+            process.communicate()
+
+    def collect(self, folder: Path, shell: tuple[User, Mapping[str, str]] | None = None) -> list[str]:
+        """A snapshot of each node with its launch, in `folder`: the compose file, or what a user's shell would start."""
+
+        def one(guest: Guest, process: subprocess.Popen[str]) -> str:
+            text = _collect_as(guest, *shell) if shell else _ask(process, ["collect", "-f", COMPOSE, "-o", "-"])
+            path = folder / f"{guest.name}.json"
+            path.write_text(text)
+            return str(path)
+
+        with ThreadPoolExecutor() as both:
+            return list(both.map(one, self.pair, self._waiting))
+
+
+def _ask(process: subprocess.Popen[str], arguments: Sequence[str]) -> str:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps(arguments) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    assert line, f"the resident process ended: {process.communicate()[1]}"
+    answer = json.loads(line)
+    assert answer["code"] == 0, answer
+    return str(answer["stdout"])
+
+
+def _collect_as(guest: Guest, user: User, env: Mapping[str, str]) -> str:
+    """What a user's own login shows: its limits are not those of the resident process."""
+    words = [f"{name}={value}" for name, value in env.items()]
+    command = shlex.join(["env", "SPARKDOCTOR_PATIENCE=300", *words, "sparkdoctor", "collect", "--shell", "-o", "-"])
+    return guest.run(f"PATH=$PATH:/usr/local/bin {command}", user).stdout
 
 
 def problems(results: Sequence[Result]) -> list[Result]:

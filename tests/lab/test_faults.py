@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from tests.lab.docker import start_engine
 from tests.lab.faults import FAULTS, Fault
 from tests.lab.follow import follow
 from tests.lab.guest import User
-from tests.lab.judge import collect, diagnose, judge, problems
+from tests.lab.judge import Nodes, diagnose, judge, problems
 from tests.lab.launch import Launch
 from tests.lab.nccl import IMPATIENT, Rank
 from tests.lab.pair import RAILS, Pair
@@ -33,10 +35,13 @@ LOOKED_AT = (
 
 
 @pytest.fixture(scope="module")
-def _engines(running_pair: Pair) -> None:
-    for guest in running_pair:
-        start_engine(guest)
+def nodes(running_pair: Pair) -> Iterator[Nodes]:
+    """Both with a Docker engine and sparkdoctor."""
     facts.install(running_pair)
+    with ThreadPoolExecutor() as both:
+        list(both.map(start_engine, running_pair))
+    with closing(Nodes(running_pair)) as ready:
+        yield ready
 
 
 @pytest.fixture
@@ -51,23 +56,21 @@ def keep(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("contained", [False, True], ids=["processes", "containers"])
-@pytest.mark.usefixtures("_engines")
-def test_a_sound_launch_works_and_nothing_is_found(pair: Pair, keep: Path, contained: bool) -> None:
+def test_a_sound_launch_works_and_nothing_is_found(pair: Pair, nodes: Nodes, keep: Path, contained: bool) -> None:
     launch = Launch()
     launch.write(pair)
     _assert_works(launch.run(pair, contained=contained))
-    results = judge(collect(pair, keep))
+    results = judge(nodes.collect(keep))
     assert problems(results) == []
     passed = {result.check for result in results if result.status is Status.PASSED}
     assert set(LOOKED_AT) - passed == set()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-@pytest.mark.usefixtures("_engines")
-def test_fault(pair: Pair, keep: Path, fault: Fault) -> None:
+def test_fault(pair: Pair, nodes: Nodes, keep: Path, fault: Fault) -> None:
     launch = _break(pair, fault)
     ranks = launch.run(pair, contained=fault.contained)
-    snapshots = collect(pair, keep, _shell(fault, launch))
+    snapshots = nodes.collect(keep, _shell(fault, launch))
     answer = diagnose(ranks, snapshots, keep)
 
     _assert_fails(ranks, fault)
@@ -92,7 +95,7 @@ def test_fault(pair: Pair, keep: Path, fault: Fault) -> None:
     _assert_works(launch.run(pair, contained=fault.contained))
     fixed = keep / "fixed"
     fixed.mkdir(exist_ok=True)
-    assert problems(judge(collect(pair, fixed, _shell(fault, launch)))) == []
+    assert problems(judge(nodes.collect(fixed, _shell(fault, launch)))) == []
 
 
 def _break(pair: Pair, fault: Fault) -> Launch:

@@ -36,6 +36,7 @@ def test_gid_table_follows_the_addresses(pair: Pair) -> None:
     gid = "/sys/class/infiniband/rocep1s0f0/ports/1"
     assert guest.text(f"cat {gid}/gids/1") == "0000:0000:0000:0000:0000:ffff:c0a8:0008"
     assert guest.text(f"cat {gid}/gid_attrs/types/1") == "RoCE v2"
+    assert guest.text(f"ls {gid}/gids | wc -l") == "255"
     empty = guest.run(f"cat {gid}/gid_attrs/types/3", check=False)
     assert "Invalid argument" in empty.stderr
     guest.run("ip address del 192.168.0.8/24 dev enp1s0f0np0")
