@@ -100,7 +100,7 @@ def pasteable(text: str) -> bool:
 
 def test_there_are_as_many_as_were_wanted() -> None:
     assert len(signatures()) >= 350
-    assert len(causes()) >= 125
+    assert len(causes()) >= 150
 
 
 def test_every_alarm_has_a_cause_or_a_fix() -> None:
