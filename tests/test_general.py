@@ -155,6 +155,12 @@ def test_where_a_traceback_was_written(tmp_path: Path) -> None:
     assert "/a/b.py:3 in go" in found.why
 
 
+def test_a_name_that_a_package_lacks_leads_to_that_package(tmp_path: Path) -> None:
+    found = of(tmp_path, "ImportError: cannot import name 'KVFP4QuantizeUtil' from 'sglang.srt.layers' (/a/b.py)")
+    (remedy,) = found.fixes
+    assert remedy.fix.run == ("python3 -m pip show sglang",)
+
+
 def test_it_is_not_known_so_the_exit_code_says_nothing_is(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("started\nvllm-1 exited with code 159\n")
