@@ -167,6 +167,7 @@ FAULTS = (
         nccl=OVER_TCP,
         env={"NCCL_IB_DISABLE": "1"},
         falls_back="Socket",
+        signature="nccl-ib-disabled",
     ),
     Fault(
         "network of a name that NCCL does not have",
@@ -188,6 +189,7 @@ FAULTS = (
         nccl=r"Call to ibv_query_gid failed",
         env={"NCCL_IB_GID_INDEX": "5000"},
         falls_back="Socket",
+        signature="nccl-gid-index-outside",
     ),
     Fault(
         "GID index of a link-local entry on one node",
@@ -247,6 +249,17 @@ FAULTS = (
         env={"NCCL_SOCKET_IFNAME": "enP7s7"},
         inject="ip link set enP7s7 down",
         signature="nccl-socket-interface-missing",
+    ),
+    Fault(
+        "connections to the ports of the bootstrap refused",
+        check="firewall-drops-peer",
+        nccl=r"connect to 192\.168\.0\.8<\d+> returned Connection refused, exceeded error retry count",
+        on=FIRST,
+        common={"NCCL_SOCKET_RETRY_CNT": "3"},  # 34 take a minute
+        inject="nft add table inet fw; nft 'add chain inet fw in { type filter hook input priority 0; }';"
+        " nft add rule inet fw in iifname enp1s0f0np0 ct state new tcp dport != { 22, 25000 }"
+        " reject with tcp reset",
+        signature="nccl-connect-gave-up",
     ),
     Fault(
         "RDMA packets dropped on the way",

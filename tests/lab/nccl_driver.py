@@ -288,6 +288,8 @@ class Rendezvous:
     """Where two ranks meet: stands in for the TCPStore that torch opens at MASTER_ADDR:MASTER_PORT."""
 
     def __init__(self, rank: int, master: str, port: int, limit: float) -> None:
+        self.said = threading.Event()
+        """Rank 1 has all that rank 0 said."""
         self.serving = threading.Thread(target=self._serve, args=(port,), daemon=True)
         if rank == 0:
             self.serving.start()
@@ -316,17 +318,27 @@ class Rendezvous:
         return answer
 
     def leave(self, limit: float) -> None:
-        """Go, once the peer has all that was said."""
-        self.socket.shutdown(socket.SHUT_WR)
+        """Go, once the peer has all that was said: rank 0 first.
+
+        NCCL's bootstrap root in rank 0 would say `Connection closed by remote peer` of a rank 1 that goes before it.
+        """
         if self.serving.is_alive():
-            self.serving.join(limit)
+            self.socket.shutdown(socket.SHUT_WR)
+            self.said.wait(limit)
+            return
+        end = time.monotonic() + limit
+        try:
+            while time.monotonic() < end:  # until the kernel resets the connection to a process that is gone
+                self.socket.sendall(b"\n")
+                time.sleep(0.01)
+        except OSError:
+            pass
 
     def _send(self, mine: dict[str, object]) -> None:
         self.stream.write(json.dumps(mine) + "\n")
         self.stream.flush()
 
-    @staticmethod
-    def _serve(port: int) -> None:
+    def _serve(self, port: int) -> None:
         """Hand each rank the other's lines, in order; when one leaves, close the other's stream."""
         server = socket.create_server(("", port), backlog=4)
         streams: dict[int, tuple[socket.socket, TextIO]] = {}
@@ -347,6 +359,7 @@ class Rendezvous:
         back = threading.Thread(target=relay, args=(1, 0), daemon=True)
         back.start()
         relay(0, 1)
+        self.said.set()
         back.join()
 
 
