@@ -9,8 +9,9 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 
+from tests.lab.disks import NCCL, NEWEST
 from tests.lab.guest import Guest
-from tests.lab.image import Arch
+from tests.lab.image import PYTHON, Arch
 from tests.lab.poll import wait_for
 
 IMAGE = "lab/nccl:1"
@@ -29,7 +30,12 @@ def start_engine(guest: Guest) -> None:
             f"dockerd of {guest.name}", lambda: guest.run("docker version", check=False).returncode == 0, timeout=180
         )
     if not guest.text(f"docker image ls --quiet {IMAGE}"):
-        guest.feed("docker load", archive(guest.image.arch))
+        load(guest)
+
+
+def load(guest: Guest, release: str = NEWEST) -> None:
+    """Give the image's name to the one with this release of NCCL."""
+    guest.feed("docker load", archive(guest.image.arch, release))
 
 
 def stop_engine(guest: Guest) -> None:
@@ -46,16 +52,16 @@ def docker_run(command: str, env: Mapping[str, str], *options: str) -> str:
     return shlex.join([*words, IMAGE, "bash", "-c", command])
 
 
-def archive(arch: Arch) -> bytes:
-    """The image as `docker load` takes it, the same to the bit each time, so that both nodes have one id.
+def archive(arch: Arch, release: str) -> bytes:
+    """The image in which ranks use one release of NCCL, as `docker load` takes it, the same to the bit each time, so that both nodes have one id.
 
     Form: Docker Image Specification v1.2 (moby/docker-image-spec).
     """
-    layer = _skeleton()
+    layer = _skeleton(release)
     config = {
         "architecture": arch,
         "os": "linux",
-        "config": {"Env": ["PATH=/opt/bin:/usr/sbin:/usr/bin"]},
+        "config": {"Env": ["PATH=/opt/bin:/usr/sbin:/usr/bin", f"LAB_NCCL={release}"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
@@ -72,8 +78,12 @@ def archive(arch: Arch) -> bytes:
     return packed.getvalue()
 
 
-def _skeleton() -> bytes:
-    """The folders of a root, as a tar archive."""
+def _skeleton(release: str) -> bytes:
+    """The folders of a root, as a tar archive, and what pip leaves of the wheel with NCCL.
+
+    The library itself is on the guest's NCCL disk, where LAB_NCCL says which one to take.
+    """
+    package = f"nvidia_nccl_{NCCL[release]}-{release}.dist-info"
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as target:
         for name in ("usr", "etc", "dev", "proc", "sys", "run", "root", "opt", "tmp"):
@@ -86,4 +96,8 @@ def _skeleton() -> bytes:
             link.type = tarfile.SYMTYPE
             link.linkname = f"usr/{name}"
             target.addfile(link)
+        metadata = f"Metadata-Version: 2.1\nName: nvidia-nccl-{NCCL[release]}\nVersion: {release}\n".encode()
+        file = tarfile.TarInfo(f"usr/local/lib/python{PYTHON}/dist-packages/{package}/METADATA")
+        file.size = len(metadata)
+        target.addfile(file, io.BytesIO(metadata))
     return packed.getvalue()

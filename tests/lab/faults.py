@@ -51,8 +51,10 @@ class Fault:
     """A shell command on those ranks' nodes, as root."""
     unplug: tuple[str, ...] = ()
     """Cables to pull, by interface."""
-    common: Mapping[str, str] = field(default_factory=dict)
+    common: Mapping[str, str | None] = field(default_factory=dict)
     """Variables of both ranks that are no part of the fault."""
+    release: str = ""
+    """The release of NCCL in the image that those ranks' nodes have."""
     contained: bool = False
     """Whether the launch runs in containers."""
     user: User | None = None
@@ -289,13 +291,15 @@ FAULTS = (
         env={"LAB_OPTIONS": "--limit 5"},
         answers={"<address of the head>": "192.168.0.8"},
     ),
+    # Ranks that make a communicator also print `Mismatched NCCL version detected`, which takes a GPU.
     Fault(
         "different releases of NCCL",
-        check="",  # in the lab no package says which release a rank loads
+        check="software-differs",
         nccl=r"IB connect: not done",
         on=SECOND,
-        env={"LAB_NCCL": "2.28.9"},
-        undo="release",
+        common={"LAB_NCCL": None},
+        release="2.28.9",
+        contained=True,
     ),
     # NCCL takes the smaller MTU of the two ends: it works, and soft-RoCE has no bandwidth to lose. Its line tells
     # what each end has, as ibv_query_port(3) numbers it: 3 is 1024 bytes.

@@ -185,11 +185,11 @@ def _initrd(root: Path, version: str, out: Path) -> None:
 
 
 def _accounts(root: Path, out: Path) -> None:
-    """Users root and spark (uid 1000, may sudo), with one key to enter and to go on to the peer."""
+    """Users root and spark (uid 1000, may sudo and use Docker), with one key to enter and to go on to the peer."""
     masters = root / "usr/share/base-passwd"
     users = (masters / "passwd.master").read_text()
     users += "sshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nspark:x:1000:1000::/home/spark:/bin/bash\n"
-    groups = (masters / "group.master").read_text() + "spark:x:1000:\ndocker:x:999:\n"
+    groups = (masters / "group.master").read_text() + "spark:x:1000:\ndocker:x:999:spark\n"
     (root / "etc/passwd").write_text(users.replace("root:*:", "root:x:"))
     (root / "etc/group").write_text(groups)
     (root / "etc/shadow").write_text(

@@ -15,8 +15,7 @@ from sparkdoctor.api import Finding
 from sparkdoctor.diagnose import Verdict
 from sparkdoctor.library import Result, Status
 from tests.lab import facts
-from tests.lab.disks import NEWEST
-from tests.lab.docker import start_engine
+from tests.lab.docker import load, start_engine
 from tests.lab.faults import FAULTS, Fault
 from tests.lab.follow import follow
 from tests.lab.guest import User
@@ -67,7 +66,9 @@ def test_a_sound_launch_works_and_nothing_is_found(pair: Pair, nodes: Nodes, kee
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault(pair: Pair, nodes: Nodes, keep: Path, fault: Fault) -> None:
+def test_fault(pair: Pair, nodes: Nodes, keep: Path, fault: Fault, request: pytest.FixtureRequest) -> None:
+    if fault.release:
+        request.addfinalizer(lambda: load(list(pair)[fault.on[0]]))
     launch = _break(pair, fault)
     ranks = launch.run(pair, contained=fault.contained)
     snapshots = nodes.collect(keep, _shell(fault, launch))
@@ -109,6 +110,8 @@ def _break(pair: Pair, fault: Fault) -> Launch:
             words[words.index(option) + 1] = value
         if fault.inject:
             list(pair)[rank].run(fault.inject)
+        if fault.release:
+            load(list(pair)[rank], fault.release)
     for nic in fault.unplug:
         pair.cable(nic, plugged=False)
     launch.write(pair)
@@ -125,9 +128,6 @@ def _undo(pair: Pair, fault: Fault, launch: Launch) -> None:
         pair.wait_for_ports()
     elif fault.undo == "start":
         launch.absent = ()
-    elif fault.undo == "release":
-        for service in launch.services:
-            service["environment"]["LAB_NCCL"] = NEWEST
     elif fault.undo:
         for rank in fault.on:
             list(pair)[rank].run(fault.undo)
