@@ -377,6 +377,8 @@ _NCCL_ENDS = late(
     r"|Cuda failure|Duplicate GPU|no socket interface"
 )
 """Warnings after which NCCL does not go on."""
+_CODE = late(r"(?:^|[ \t]{2})(?:raise [A-Za-z_][\w.]{0,80}(?:\(|$)|File \"[^\"]{1,400}\", line \d)")
+"""A line of a traceback whose beginning is not in the log: what stands in it is the text of a program."""
 _NATIVE = frozenset({4, 6, 7, 8, 9, 11, 31})
 """Signals by which a process does not end when it is asked to."""
 _PLAIN = late(
@@ -488,7 +490,7 @@ class _Reader:
         if _WELL.search(text):
             self._begin()
             return
-        if self._in_traceback(line):
+        if self._in_traceback(line) or _is_code(text):
             return
         self._stopped = self._stopped or bool(_STOPPED.search(text))
         if _TRACEBACK in text:
@@ -729,6 +731,10 @@ def _behind(first: Sign, signs: Sequence[Sign]) -> Sign:
             if sign.kind == "nccl-warning" and sign.line < first.line:
                 return msgspec.structs.replace(sign, weight=first.weight, mild=first.mild)
     return first
+
+
+def _is_code(text: str) -> bool:
+    return ("raise " in text or 'File "' in text) and bool(_CODE.search(text[:LONG]))
 
 
 def _says_more(found: _Found, before: Sequence[_Found]) -> bool:

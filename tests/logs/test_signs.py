@@ -99,6 +99,9 @@ def test_a_line_of_each_class(line: str, prefix: str) -> None:
         "loading the class ValueError of module x",
         "2026-11-24 10:00:00 WARNING nothing to see",
         "the option --exit-code is new",
+        '    raise RuntimeError(f"NCCL error: {error_str}")',
+        '(VllmWorkerProcess pid=91) ERROR 07-28 23:29:37 x.py:226]     raise RuntimeError(f"NCCL error: {error_str}")',
+        '(Worker_TP1 pid=91)   File "/x/cuda.py", line 7, in cudaErrorNotReady',
     ],
 )
 def test_what_is_no_failure(line: str) -> None:
