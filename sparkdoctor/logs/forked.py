@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -36,18 +36,19 @@ def forked(tasks: Sequence[T], work: Callable[[T], bytes]) -> Generator[bytes]:
     os.close(out)
     workers: dict[int, int] = {}  # the pipe from each process, its number
     try:
-        for _ in range(count):
-            source, out = os.pipe()
-            try:
-                process = os.fork()
-            except OSError:  # too many processes already
-                os.close(source)
+        with _uninterrupted():
+            for _ in range(count):
+                source, out = os.pipe()
+                try:
+                    process = os.fork()
+                except OSError:  # too many processes already
+                    os.close(source)
+                    os.close(out)
+                    break
+                if not process:
+                    _be_worker(tasks, work, numbers, out)
                 os.close(out)
-                break
-            if not process:
-                _be_worker(tasks, work, numbers, out)
-            os.close(out)
-            workers[source] = process
+                workers[source] = process
         os.close(numbers)
         numbers = -1
         yield from _in_order(tasks, work, list(workers))
@@ -68,6 +69,18 @@ def _has_threads() -> bool:
         return True
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C comes after this: in the midst of what is registered for a fork Python loses the exception."""
+    import signal
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _be_worker(tasks: Sequence[T], work: Callable[[T], bytes], numbers: int, out: int) -> NoReturn:
     """Never comes back: what the parent has begun (files to flush, `finally`) is the parent's to end."""
     import signal
@@ -76,6 +89,7 @@ def _be_worker(tasks: Sequence[T], work: Callable[[T], bytes], numbers: int, out
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         while number := os.read(numbers, _NUMBER):
             result = work(tasks[int.from_bytes(number, "little")])
             message = memoryview(number + len(result).to_bytes(_LENGTH, "little") + result)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -149,3 +151,21 @@ def test_an_interrupt_ends_all() -> None:
 
 def test_the_numbers_fit_into_a_pipe() -> None:
     assert TASKS * module._NUMBER <= 65536
+
+
+LOST = """
+import os, signal
+from sparkdoctor.logs import forked
+forked.os.sched_getaffinity = lambda _: {0, 1}
+forked._has_threads = lambda: False
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    list(forked.forked(range(9), lambda _: b""))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_forking_is_not_lost() -> None:
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
