@@ -20,6 +20,9 @@ LOGS = Path(__file__).parent / "logs"
 CASES = sorted(folder for folder in (LOGS / "cases").iterdir() if folder.is_dir())
 GPU: dict[str, list[str]] = tomllib.loads((LOGS / "gpu" / "expected.toml").read_text())
 PAIR: dict[str, dict[str, Any]] = tomllib.loads((LOGS / "gpu-pair" / "expected.toml").read_text())
+OWN: dict[str, dict[str, str]] = {
+    folder: tomllib.loads((LOGS / folder / "expected.toml").read_text()) for folder in ("packages",)
+}
 EXAMPLE = Path(__file__).parent.parent / "examples" / "logs" / "memlock.log"
 
 
@@ -65,6 +68,13 @@ def test_both_ranks_logs_of_two_gpus_are_diagnosed(name: str) -> None:
     assert "rank" not in expected or found[0].evidence[0].rank == expected["rank"]
     if name.startswith("healthy") and "sockets" not in name:
         assert all(diagnosis.severity is Severity.NOTE for diagnosis in found)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [(folder, path.stem) for folder in OWN for path in sorted((LOGS / folder).glob("*.log"))]
+)
+def test_every_log_made_on_a_cpu_begins_with_what_was_done(folder: str, name: str) -> None:
+    assert [diagnosis.name for diagnosis in diagnosed(LOGS / folder / f"{name}.log")][:1] == [OWN[folder][name]]
 
 
 def test_the_healthy_rank_alone_decides_nothing_about_the_sick_one() -> None:
