@@ -127,7 +127,7 @@ def become(case: Case, folder: str, env: dict[str, str], work: Path, log: int) -
     try:
         exec(compile(script.read_text(), script, "exec"), {"__name__": "__main__"})  # noqa: S102
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
+        code = int(leaving.code or 0) if not isinstance(leaving.code, str) else 1
     except BaseException as error:
         traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
         code = 1
@@ -146,20 +146,20 @@ def post(where: str, body: object) -> None:
         print("   answer:", error, getattr(error, "read", lambda: b"")()[:300], flush=True)
 
 
-def members(leader: int) -> dict[int, str]:
-    """All processes of the session that the server leads, with their titles."""
-    found = {}
+def members(leader: int) -> list[int]:
+    """All processes of the session that the server leads."""
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if os.getsid(int(entry.name)) == leader:
-                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-            except (OSError, UnicodeDecodeError):
+                    found.append(int(entry.name))
+            except OSError:
                 continue
     return found
 
 
-def disturb(case: Case, leader: int) -> None:
+def disturb(case: Case, leader: int, log: str) -> None:
     for where, body in case.requests:
         post(where, body)
     if case.signal is None:
@@ -168,8 +168,8 @@ def disturb(case: Case, leader: int) -> None:
     if title == "serve":
         os.kill(leader, number)
         return
-    victim = min(pid for pid, name in members(leader).items() if title in name)
-    os.kill(victim, number)
+    pids = re.findall(rf"\({title}\w* pid=(\d+)\)", log)
+    os.kill(int(pids[-1]), number)
     time.sleep(3)
     post("completions", {"model": "tiny", "prompt": "a"})
 
@@ -209,7 +209,7 @@ def run(case: Case, work: Path) -> str:
             status = ended
         elif not disturbed and READY in path.read_bytes():
             disturbed = True
-            disturb(case, process)
+            disturb(case, process, path.read_text(errors='replace'))
             end = time.monotonic() + (60 if case.signal else 3)
     for pid in members(process):
         with contextlib.suppress(ProcessLookupError):
@@ -225,6 +225,11 @@ def run(case: Case, work: Path) -> str:
     return f"{path.read_text(errors='replace')}exit code {code}\n"
 
 
+def addresses() -> list[str]:
+    found = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
+    return [address for address in found if not address.startswith("127.")]
+
+
 def scrub(text: str, work: Path) -> str:
     """Folders and addresses of the machine by neutral ones; nothing else is changed."""
     own = socket.gethostname()
@@ -234,8 +239,8 @@ def scrub(text: str, work: Path) -> str:
         (str(work), "/models"),
         (sysconfig.get_path("stdlib"), "/usr/lib/python3.12"),
         (sys.prefix, "/opt/venv"),
-        (socket.gethostbyname(own), "192.0.2.2"),
         (own, "spark-1"),
+        *((address, "192.0.2.2") for address in addresses()),
     ):
         text = text.replace(old, new)
     return re.sub(r"\n\(APIServer pid=\d+\) INFO [^\n]* Route: [^\n]*", "", text)
@@ -260,7 +265,11 @@ def main(work: Path, out: Path, only: list[str]) -> None:
     preload()
     for name in names:
         start = time.monotonic()
-        log = scrub(run(CASES[name], work), work)
+        try:
+            log = scrub(run(CASES[name], work), work)
+        except (OSError, ValueError, IndexError) as error:
+            print(f"=== {name}: {error!r}", flush=True)
+            continue
         (out / f"{name}.log").write_text(log)
         took = time.monotonic() - start
         print(f"=== {name}: {len(log.splitlines())} lines, {took:.0f} s; {log.splitlines()[-1]}", flush=True)
