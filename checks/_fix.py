@@ -70,12 +70,27 @@ def set_either(
     return set_flag(node, flag, value, certainty=certainty)
 
 
-def set_image(node: Node, reference: str, *, certainty: Certainty = Certainty.EXACT) -> Fix:
-    """Start from another image."""
+def set_image(node: Node, reference: str, *, bring: str = "", certainty: Certainty = Certainty.EXACT) -> Fix:
+    """Start from another image, which the command `bring` gets in place of a pull."""
     if compose := _compose_of(node):
         where = f"in {compose.file}, under services.{compose.service}"
-        return Fix(where, f"image: {reference}", (compose.pull, *compose.recreate), certainty, RESTART)
-    return Fix(_again(node, "from image"), reference, certainty=certainty, cost=RESTART)
+        return Fix(where, f"image: {reference}", (bring or compose.pull, *compose.recreate), certainty, RESTART)
+    return Fix(_again(node, "from image"), reference, (bring,) if bring else (), certainty, RESTART)
+
+
+def copy_image(head: Node, reference: str) -> str:
+    """The command that brings an image from the head's engine to the one of the node where it is run."""
+    return f"ssh {head.name} docker save {reference} | docker load"
+
+
+def load_image(node: Node, head: Node, reference: str) -> Fix:
+    """Have the same image under this name as the head has."""
+    return Fix(
+        f"on {node.name}, load the image that {head.name} has, and create the container again",
+        run=(copy_image(head, reference), *recreate(node.launched())),
+        certainty=Certainty.TRY,
+        cost=RESTART,
+    )
 
 
 def set_service(node: Node, lines: str, option: str, *, bare: Fix) -> Fix:

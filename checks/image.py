@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sparkdoctor.api import CannotTell, Cluster, Fact, Finding, Found, Node, Seen, Severity, check, skip
+from sparkdoctor.api import CannotTell, Cluster, Fact, Finding, Fix, Found, Node, Seen, Severity, check, skip
 
-from ._fix import on_node, set_image
+from ._fix import copy_image, load_image, on_node, set_image
 from ._ranks import all_ranks
 
 
@@ -43,7 +43,7 @@ def differs(cluster: Cluster) -> Found:
         yield Finding(
             message,
             (*seen, *(each for each in built if each is not None)),
-            on_node(node, set_image(node, _pinned(head, reference))),
+            _same_image(node, head, reference),
         )
         return
     yield from seen
@@ -82,10 +82,21 @@ def _built(node: Node, reference: Fact[str]) -> Seen | None:
     return Seen(f"id on {node.name}", ids[0][:19], f"docker image inspect {reference.value}") if ids else None
 
 
-def _pinned(head: Node, reference: Fact[str]) -> str:
-    """The head's image by digest when its registry gave one."""
+def _same_image(node: Node, head: Node, reference: Fact[str]) -> Fix:
+    """The head's image: by its digest when a registry gave one, else from the head itself."""
     images = head.host.docker.images if head.host is not None else None
-    for image in images.value if images is not None and images.is_known else ():
-        if reference.value in (image.reference, image.id) and image.digests:
-            return image.digests[0]
-    return reference.value
+    here = [
+        image
+        for image in (images.value if images is not None and images.is_known else ())
+        if reference.value in (image.reference, image.id)
+    ]
+    if digest := next((image.digests[0] for image in here if image.digests), ""):
+        return on_node(node, set_image(node, digest))
+    if here and _name(node) == reference.value:
+        return load_image(node, head, reference.value)
+    return on_node(node, set_image(node, reference.value, bring=copy_image(head, reference.value) if here else ""))
+
+
+def _name(node: Node) -> str:
+    image = node.launched().spec.image
+    return image.value if image is not None else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sparkdoctor.api import CannotTell, Certainty, Cluster, Finding, Fix, Found, Node, Seen, Severity, Software, check
 
+from ._fix import load_image
 from ._ranks import all_ranks
 from ._software import software
 
@@ -101,7 +102,7 @@ def _version(found: Software, name: str) -> str:
 
 
 def _same_image(head: Node, other: Node) -> Fix:
-    """Bring the head's image to the other node; the digest, where the registry gave one, is what to name."""
+    """Bring the head's image to the other node."""
     image = head.launched().spec.image
     if image is None:
         return Fix(
@@ -109,9 +110,4 @@ def _same_image(head: Node, other: Node) -> Fix:
             run=(f"ssh {head.name} pip freeze > {head.name}.txt", f"pip install -r {head.name}.txt"),
             certainty=Certainty.TRY,
         )
-    return Fix(
-        f"on {other.name}, load the image that {head.name} has, and create the container again",
-        run=(f"ssh {head.name} docker save {image.value} | docker load",),
-        certainty=Certainty.TRY,
-        cost="restarts the model",
-    )
+    return load_image(other, head, image.value)

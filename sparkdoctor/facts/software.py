@@ -25,8 +25,8 @@ from sparkdoctor.typed import decode
 MATTERS = frozenset(
     {
         "apache-tvm-ffi", "b12x", "compressed-tensors", "deep-ep", "deep-gemm", "flash-attn", "flashinfer-cubin",
-        "flashinfer-jit-cache", "flashinfer-python", "huggingface-hub", "quack-kernels", "ray", "safetensors",
-        "sglang", "torch", "transformers", "triton", "vllm",
+        "flashinfer-jit-cache", "flashinfer-python", "huggingface-hub", "nvidia-nccl-cu12", "nvidia-nccl-cu13",
+        "quack-kernels", "ray", "safetensors", "sglang", "torch", "transformers", "triton", "vllm",
     }
 )  # fmt: skip
 """Kept beside every nvidia-* distribution and all that vllm requires."""

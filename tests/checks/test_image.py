@@ -56,6 +56,22 @@ def test_a_tag_that_moved() -> None:
     assert finding.fix.edit == f"image: aidendle94/sparkrun-vllm-ds4-gb10@{A}"
 
 
+def test_an_image_that_was_built_on_the_head_cannot_be_pulled() -> None:
+    found = failed(node(0, IMAGE, A), node(1, IMAGE, B))
+    fix = found["image-differs"].findings[0].fix
+    assert fix.do == "on spark-2, load the image that spark-1 has, and create the container again"
+    assert fix.edit == ""
+    assert fix.run[0] == f"ssh spark-1 docker save {IMAGE} | docker load"
+    assert "pull" not in "".join(fix.run)
+
+
+def test_another_name_for_an_image_that_was_built_on_the_head() -> None:
+    found = failed(node(0, "x:1", A), node(1, "x:2", B))
+    fix = found["image-differs"].findings[0].fix
+    assert fix.edit == "image: x:1"
+    assert fix.run[0] == "ssh spark-1 docker save x:1 | docker load"
+
+
 def test_two_tags_in_the_files(tmp_path: Path) -> None:
     found = failed(*pair(tmp_path, worker_edit=("gb10:production-ready", "gb10:latest"), hosts=(None, None)).nodes)
     finding = found["image-differs"].findings[0]

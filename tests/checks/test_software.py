@@ -31,6 +31,7 @@ def test_another_nccl() -> None:
     assert [seen.value for seen in finding.seen] == ["2.28.9", "2.27.7"]
     assert finding.fix.run == (
         "ssh spark-1 docker save aidendle94/sparkrun-vllm-ds4-gb10:production-ready | docker load",
+        "docker compose up -d --force-recreate vllm",
     )
 
 
