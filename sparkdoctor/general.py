@@ -261,7 +261,7 @@ def _abort(sign: Sign) -> _Told:
 def _assertion(sign: Sign) -> _Told:
     said = sign.said
     where = said.get("where") or said.get("place", "")
-    message = said.get("message") or said.get("text") or said.get("check", "")
+    message = said.get("message") or said.get("text") or said.get("told") or said.get("check", "")
     why = f"The program checks this itself{f' at {where}' if where else ''}, and ended because it does not hold."
     return _Told("unknown-assertion", f"assertion failed: {message}", why,
                  "look up the assertion with the version of the program", (_LOG,))  # fmt: skip

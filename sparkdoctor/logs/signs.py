@@ -100,6 +100,8 @@ _AFTER = late(
     r"|died unexpectedly|was already shut ?down|has (?:been )?terminated|Initialization failed, see|cancelled"
 )
 """Exceptions that say that another process failed before."""
+_CODE = late(r"(?:[ \t]{2,}|> {3,})(?:raise|return|assert|if|for|with|yield|await) |[ \t]{4,}[\w.]{1,80} = ")
+"""A line of source, as tracebacks show it: what it says has not happened by its being shown."""
 _LIBRARY = late(
     r"/lib/python3\.\d+/(?!site-packages|dist-packages)|^<frozen|^<string>|/torch/nn/modules/module\.py|/torch/_ops\.py"
     r"|/torch/utils/_contextlib\.py|/pydantic/|/uvicorn/|/click/|/concurrent/futures/|/multiprocessing/"
@@ -170,7 +172,7 @@ _RULES = (
         late(
             r"(?P<where>[^\s:()]{1,200}:\d{1,6}): .{0,400}?Assertion [`'](?P<message>.{1,300})' failed"
             r"|(?P<place>[^\s:()]{1,200}:\d{1,6}): (?P<text>GGML_ASSERT\(.{1,300}|fatal error$)"
-            r"|(?P<check>Check failed: .{1,300})"
+            r"|(?P<check>Check failed: .{1,300})|Assertion failed: (?P<told>.{1,300})"
         ),
     ),
     _Rule(
@@ -604,13 +606,14 @@ class _Reader:
         body = line.body
         if not any(word in body for word in _EXCEPTION_WORDS):
             return None
-        found = _LONE.match(body)
-        if found is None or _CALM.search(found["type"]):
+        indent = len(body) - len(body.lstrip(" \t>▎"))  # pasted as a quotation, too
+        found = _LONE.match(body[indent:])
+        if found is None or _CALM.search(found["type"]) or (indent and not found["message"]):
             return None
         told = f"{found['type']}: {found['message'] or ''}"
         weight = Weight.FOLLOWS if _AFTER.search(told[:MESSAGE]) else Weight.BEGINS
         said = {"type": found["type"], "message": found["message"] or ""}
-        one = _Found("exception", line, (line.begin, len(line.text)), said, weight)
+        one = _Found("exception", line, (line.begin + indent, len(line.text)), said, weight)
         one.mild = self._is_mild(line)
         return one
 
@@ -621,7 +624,7 @@ class _Reader:
         if "NCCL INFO" in text:
             self._unwinds(line)
             return None
-        if self._what(line) or not any(word in text for word in _WORDS):
+        if self._what(line) or not any(word in text for word in _WORDS) or _CODE.match(line.body):
             return None
         for rule in _RULES:
             if any(word in text for word in rule.words) and (match := rule.match.search(text)):

@@ -297,6 +297,19 @@ def test_what_an_uncaught_exception_of_cpp_says() -> None:
     assert (sign.kind, sign.said["type"], sign.said["message"]) == ("abort", "std::bad_alloc", "std::bad_alloc")
 
 
+def test_a_line_of_source_is_no_failure() -> None:
+    found = told(
+        '    raise RuntimeError(f"NCCL error: {error_str}")\nRuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)'
+    )
+    assert found.line == 2
+
+
+def test_an_exception_that_was_pasted_with_an_indentation_is_one() -> None:
+    for before in ("  ", "> ", "▎ ", "\t"):
+        assert told(f"{before}OddError: nobody knows it").said["message"] == "nobody knows it"
+    assert sign_of("  OddError") is None
+
+
 def test_what_is_printed_on_the_way_out_is_not_going_on() -> None:
     down = "(EngineCore pid=7) INFO 06-14 03:10:12 [core.py:1301] [shutdown] EngineCore: exiting busy loop\n" * 20
     news = 'INFO:     127.0.0.1:47816 - "GET /health HTTP/1.1" 503 Service Unavailable\n'
