@@ -100,8 +100,6 @@ _AFTER = late(
     r"|died unexpectedly|was already shut ?down|has (?:been )?terminated|Initialization failed, see|cancelled"
 )
 """Exceptions that say that another process failed before."""
-_CODE = late(r"(?:[ \t]{2,}|> {3,})(?:raise|return|assert|if|for|with|yield|await) |[ \t]{4,}[\w.]{1,80} = ")
-"""A line of source, as tracebacks show it: what it says has not happened by its being shown."""
 _LIBRARY = late(
     r"/lib/python3\.\d+/(?!site-packages|dist-packages)|^<frozen|^<string>|/torch/nn/modules/module\.py|/torch/_ops\.py"
     r"|/torch/utils/_contextlib\.py|/pydantic/|/uvicorn/|/click/|/concurrent/futures/|/multiprocessing/"
@@ -624,7 +622,7 @@ class _Reader:
         if "NCCL INFO" in text:
             self._unwinds(line)
             return None
-        if self._what(line) or not any(word in text for word in _WORDS) or _CODE.match(line.body):
+        if self._what(line) or not any(word in text for word in _WORDS):
             return None
         for rule in _RULES:
             if any(word in text for word in rule.words) and (match := rule.match.search(text)):
