@@ -13,7 +13,7 @@ from itertools import groupby
 
 from sparkdoctor.api import Check
 from sparkdoctor.late import late
-from sparkdoctor.signatures import Cause, Knowledge, Maturity, Signature, fill
+from sparkdoctor.signatures import Cause, Knowledge, Maturity, Signature, cost_of, fill
 
 HEAD = """\
 <!-- Written by `make docs` from knowledge/*.toml: change those. -->
@@ -148,7 +148,7 @@ def _signature(
     if signature.fix:
         block = (signature.edit.splitlines(), signature.run)
         yield from _mending(shown(signature.fix), (fill(line, captured) for part in block for line in part))
-        yield from _cost(signature.cost, text)
+        yield from _cost(cost_of(signature), text)
     explains = ", ".join(signature.explains)
     yield from (["", f"Explains: {explains}"] if explains else [])
     followed = ", ".join(by)
@@ -162,7 +162,7 @@ def _cause(cause: Cause, named_by: Iterable[str], text: Text) -> Iterator[str]:
     yield from ("", f"### {cause.name}", "", text(cause.title), "", text(cause.why.strip()))
     yield from ("", "To tell:", *_block([cause.decide]))
     yield from _mending(text(cause.fix.strip()), (*cause.edit.splitlines(), *cause.run))
-    yield from _cost(cause.cost, text)
+    yield from _cost(cost_of(cause), text)
     yield from ("", f"Named by: {', '.join(named_by)}")
     yield from ("", *(f"- {provenance(ref)}: <{ref}>" for ref in cause.refs))
 

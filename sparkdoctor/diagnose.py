@@ -19,7 +19,7 @@ from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.scan import Line
 from sparkdoctor.manual import advice
 from sparkdoctor.run import Result, Status, examine
-from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, fill, mending
+from sparkdoctor.signatures import Cause, Knowledge, Role, Signature, cost_of, fill, mending
 
 PEERS = 8
 """Nodes whose logs are asked for by name."""
@@ -217,7 +217,7 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _of_cause(cause: Cause) -> Candidate:
-    fix = Fix(cause.fix.strip(), cause.edit.rstrip(), cause.run, cause.certainty, cause.cost)
+    fix = Fix(cause.fix.strip(), cause.edit.rstrip(), cause.run, cause.certainty, cost_of(cause))
     return Candidate(cause.name, cause.title, Verdict.OPEN, "", (), (), (Remedy(fix),), cause.decide)
 
 

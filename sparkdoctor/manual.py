@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sparkdoctor.api import Certainty, Check, Fix, Node
+from sparkdoctor.cost import implied_cost
 from sparkdoctor.late import late
-from sparkdoctor.signatures import Cause, Knowledge, Maturity, Role, Signature, fill
+from sparkdoctor.signatures import Cause, Knowledge, Maturity, Role, Signature, cost_of, fill
 
 _SECTION = late(r"^## (.+)$", re.MULTILINE)
 HOW_TO_FIX = "How to fix it"
@@ -57,7 +58,9 @@ def advice(check: Check) -> Fix:
         else:
             break
     do = " ".join(words.split()).removesuffix(".").removesuffix(":")
-    return Fix(do or f"read its manual: sparkdoctor explain {check.name}", "\n".join(block).rstrip(), (), Certainty.TRY)
+    edit = "\n".join(block).rstrip()
+    do = do or f"read its manual: sparkdoctor explain {check.name}"
+    return Fix(do, edit, (), Certainty.TRY, implied_cost((do, edit)))
 
 
 def _check(check: Check) -> str:
@@ -86,7 +89,7 @@ def _signature(signature: Signature, checks: Mapping[str, Check], knowledge: Kno
     if signature.fix:
         yield from ("", f"## {HOW_TO_FIX}", shown(signature.fix))
         yield from (f"    {line}" for line in (*shown(signature.edit).splitlines(), *map(shown, signature.run)))
-        yield from _cost(signature.cost)
+        yield from _cost(cost_of(signature))
     by = [other.name for other in knowledge.signatures.values() if signature.name in other.explains]
     yield from _list("Follows from", by, "- ")
     if signature.role is Role.CAUSE:
@@ -102,7 +105,7 @@ def _cause(cause: Cause, signatures: Iterable[Signature]) -> Iterator[str]:
     yield from _list("How to tell", [cause.decide], "    ")
     yield from ("", f"## {HOW_TO_FIX}", cause.fix.strip())
     yield from (f"    {line}" for line in (*cause.edit.splitlines(), *cause.run))
-    yield from _cost(cause.cost)
+    yield from _cost(cost_of(cause))
     yield from _list("Lines of logs it may cause", [s.name for s in signatures if cause.name in s.causes], "- ")
     yield from _list("References", cause.refs, "- ")
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sparkdoctor.api import NAME, Certainty, Fix, Severity
+from sparkdoctor.cost import implied_cost
 from sparkdoctor.host import Data
 from sparkdoctor.late import late
 from sparkdoctor.marks import Mark, Pattern, Phase
@@ -92,7 +93,7 @@ class Signature(Data, frozen=True):
     run: tuple[str, ...] = ()
     """The commands of the fix, in order; may use {capture}, which is quoted for the shell."""
     cost: str = ""
-    """What the fix interrupts or needs, and how to undo it."""
+    """What the fix interrupts or needs, and how to undo it, when its commands do not tell (sparkdoctor.cost)."""
     seen_in: tuple[str, ...] = ()
     """Programs with their versions."""
     versions: str = ""
@@ -115,7 +116,7 @@ class Cause(Data, frozen=True):
     edit: str = ""
     """The lines to have in the file that `fix` names."""
     cost: str = ""
-    """What the fix interrupts or needs, and how to undo it."""
+    """What the fix interrupts or needs, and how to undo it, when its commands do not tell (sparkdoctor.cost)."""
     certainty: Certainty = Certainty.EXACT
 
 
@@ -157,7 +158,12 @@ def mending(signature: Signature, values: Mapping[str, str]) -> Fix | None:
     sure = Certainty.FILL_IN if open_ else Certainty.EXACT
     if signature.role is Role.CONSEQUENCE:  # what is to be done there is to look further
         sure = Certainty.TRY
-    return Fix(do, edit, run, sure, signature.cost)
+    return Fix(do, edit, run, sure, cost_of(signature))
+
+
+def cost_of(entry: Signature | Cause) -> str:
+    """What the entry says its fix costs, or else what the fix itself tells."""
+    return entry.cost or implied_cost((entry.fix, entry.edit, *entry.run))
 
 
 def load(text: str, origin: str) -> Knowledge:
