@@ -6,14 +6,14 @@ process ends with SIGSEGV (0.22.0; the facts are gathered in several threads).
 
 from __future__ import annotations
 
-from threading import Lock
+from _thread import allocate_lock  # what threading.Lock is; threading itself is not needed by a short run
 from typing import Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
-_ONE_AT_A_TIME = Lock()
+_ONE_AT_A_TIME = allocate_lock()
 
 
 def convert(value: Any, type_: type[T]) -> T:
