@@ -14,6 +14,8 @@ from tests.lab.docker import IMAGE, start_engine
 from tests.lab.guest import Guest
 from tests.lab.pair import virtual_pair
 
+USR = "-v /usr:/usr:ro"
+"""The image has no programs of its own."""
 RUN = f"docker run --rm {IMAGE}"
 COMPOSE = "docker compose -f /tmp/compose.yaml up --abort-on-container-exit"
 
@@ -26,10 +28,10 @@ COMMANDS = {
     "command-missing": f"{RUN} sglang serve",
     "command-of-another-machine": f"echo garbage > /tmp/x; chmod +x /tmp/x; docker run --rm -v /tmp/x:/x {IMAGE} /x",
     "command-not-executable": f"echo > /tmp/y; docker run --rm -v /tmp/y:/y {IMAGE} /y",
-    "name-taken": f"docker run -d --name vllm {IMAGE} sleep 60; docker run --name vllm {IMAGE} true;"
+    "name-taken": f"docker run -d --name vllm {USR} {IMAGE} sleep 60; docker run --name vllm {IMAGE} true;"
     " docker rm -f vllm > /dev/null",
     "mount-source-missing": f"docker run --rm --mount type=bind,source=/data/models,target=/models {IMAGE} true",
-    "mount-folder-on-file": f"mkdir -p /tmp/folder; docker run --rm -v /tmp/folder:/usr/bin/env {IMAGE} true",
+    "mount-folder-on-file": f"mkdir -p /tmp/folder; touch /tmp/file; docker run --rm {USR} -v /tmp/file:/etc/model -v /tmp/folder:/etc/model/config.json {IMAGE} true",
     "no-permission": "sudo -u nobody docker ps",
     "daemon-not-running": "DOCKER_HOST=unix:///run/elsewhere.sock docker ps",
     "ulimit-soft-over-hard": f"docker run --rm --ulimit memlock=-1:8192 {IMAGE} true",
@@ -37,12 +39,12 @@ COMMANDS = {
     "cpus-not-there": f"docker run --rm --cpuset-cpus 0-19 {IMAGE} true",
     "sysctl-with-host-network": f"docker run --rm --network host --sysctl net.core.somaxconn=4096 {IMAGE} true",
     "ipc-of-nobody": f"docker run --rm --ipc container:ray-head {IMAGE} true",
-    "killed-for-memory": f"docker run --memory 32m --name big {IMAGE} "
+    "killed-for-memory": f"docker run --memory 32m --name big {USR} {IMAGE} "
     "python3 -c 'print(\"loading\", flush=True); b = [bytes([1]) * (1 << 20) for _ in range(200)]';"
     " docker inspect --format 'OOMKilled {{.State.OOMKilled}} exit code {{.State.ExitCode}}' big;"
     " docker rm big > /dev/null; sudo dmesg | grep -A40 'invoked oom-killer'",
-    "no-space-left": "sudo mount -o remount,size=$(($(df --output=used -k /var/lib/docker | tail -1) + 8))k"
-    f" /var/lib/docker; docker run --rm {IMAGE} bash -c 'head -c 99M /dev/zero > /root/x';"
+    "no-space-left": "sudo mount -o remount,size=$(($(df --output=used -k /var/lib/docker | tail -1) + 512))k"
+    f" /var/lib/docker; docker run --rm {USR} {IMAGE} bash -c 'head -c 99M /dev/zero > /root/x';"
     " sudo mount -o remount,size=50% /var/lib/docker",
 }
 
@@ -56,14 +58,14 @@ COMPOSE_FILES = {
     "compose-volume-undefined": SERVICE + "    volumes: [models:/models]\n",
     "compose-network-missing": SERVICE + "    networks: [fabric]\nnetworks:\n  fabric:\n    external: true\n",
     "compose-depends-on-nobody": SERVICE + "    depends_on: [ray-head]\n",
-    "compose-variable-unset": SERVICE + "    command: echo $$HOME ${HEAD_IP:?set it in .env}\n",
+    "compose-variable-unset": SERVICE + "    command: echo ${HEAD_IP:?set it in .env}\n",
     "compose-gpu-without-toolkit": SERVICE
-    + "    deploy:\n      resources:\n        reservations:\n          devices:\n"
+    + "    command: sleep 60\n    deploy:\n      resources:\n        reservations:\n          devices:\n"
     "            - {driver: nvidia, count: all, capabilities: [gpu]}\n",
     "compose-dependency-unhealthy": SERVICE
     + "    command: sleep 60\n    network_mode: host\n    volumes: [/usr:/usr:ro]\n    healthcheck:\n"
     "      {test: [CMD, 'false'], interval: 1s, retries: 2}\n"
-    f"  webui:\n    image: {IMAGE}\n    network_mode: host\n    depends_on:\n      vllm: {{condition: service_healthy}}\n",
+    f"  webui:\n    image: {IMAGE}\n    command: sleep 60\n    network_mode: host\n    depends_on:\n      vllm: {{condition: service_healthy}}\n",
     "compose-command-fails": SERVICE
     + "    network_mode: host\n    volumes: [/usr:/usr:ro]\n    command: bash -c 'echo starting; exit 3'\n",
 }

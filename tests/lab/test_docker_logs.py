@@ -55,6 +55,5 @@ def test_a_container_is_followed_until_it_ends(node: Guest, container: str) -> N
     first = following.stdout.readline()
     assert "nccl-reg-mr-enomem" in first, first
     node.run(f"docker stop --time 0 {container}")
-    rest, errors = following.communicate(timeout=120)
-    assert "ibv_reg_mr_iova2" in rest
-    assert (following.returncode, "Traceback" in errors) == (0, False), errors
+    assert "ibv_reg_mr_iova2" in following.stdout.read()
+    assert following.wait(60) == 0
