@@ -31,7 +31,7 @@ COMMANDS = {
     "name-taken": f"docker run -d --name vllm {USR} {IMAGE} sleep 60; docker run --name vllm {IMAGE} true;"
     " docker rm -f vllm > /dev/null",
     "mount-source-missing": f"docker run --rm --mount type=bind,source=/data/models,target=/models {IMAGE} true",
-    "mount-folder-on-file": f"mkdir -p /tmp/folder; touch /tmp/file; docker run --rm {USR} -v /tmp/file:/etc/model -v /tmp/folder:/etc/model/config.json {IMAGE} true",
+    "mount-folder-on-file": f"mkdir -p /tmp/folder; docker run --rm {USR} -v /tmp/folder:/usr/lib/os-release {IMAGE} true",
     "no-permission": "sudo -u nobody docker ps",
     "daemon-not-running": "DOCKER_HOST=unix:///run/elsewhere.sock docker ps",
     "ulimit-soft-over-hard": f"docker run --rm --ulimit memlock=-1:8192 {IMAGE} true",
@@ -42,7 +42,7 @@ COMMANDS = {
     "killed-for-memory": f"docker run --memory 32m --name big {USR} {IMAGE} "
     "python3 -c 'print(\"loading\", flush=True); b = [bytes([1]) * (1 << 20) for _ in range(200)]';"
     " docker inspect --format 'OOMKilled {{.State.OOMKilled}} exit code {{.State.ExitCode}}' big;"
-    " docker rm big > /dev/null; sudo dmesg | grep -A40 'invoked oom-killer'",
+    " docker rm big > /dev/null; sudo dmesg | grep -A70 'invoked oom-killer'",
     "no-space-left": "sudo mount -o remount,size=$(($(df --output=used -k /var/lib/docker | tail -1) + 512))k"
     f" /var/lib/docker; docker run --rm {USR} {IMAGE} bash -c 'head -c 99M /dev/zero > /root/x';"
     " sudo mount -o remount,size=50% /var/lib/docker",
