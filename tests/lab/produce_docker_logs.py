@@ -43,7 +43,7 @@ COMMANDS = {
     "python3 -c 'print(\"loading\", flush=True); b = [bytes([1]) * (1 << 20) for _ in range(200)]';"
     " docker inspect --format 'OOMKilled {{.State.OOMKilled}} exit code {{.State.ExitCode}}' big;"
     " docker rm big > /dev/null; sudo dmesg | grep -A70 'invoked oom-killer'",
-    "no-space-left": "sudo mount -o remount,size=$(($(df --output=used -k /var/lib/docker | tail -1) + 512))k"
+    "no-space-left": "sudo mount -o remount,size=$(($(df --output=used -k /var/lib/docker | tail -1) + 8))k"
     f" /var/lib/docker; docker run --rm {USR} {IMAGE} bash -c 'head -c 99M /dev/zero > /root/x';"
     " sudo mount -o remount,size=50% /var/lib/docker",
 }

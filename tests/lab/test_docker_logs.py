@@ -50,10 +50,10 @@ def test_a_container_that_is_not_there(node: Guest) -> None:
 
 
 def test_a_container_is_followed_until_it_ends(node: Guest, container: str) -> None:
-    following = node.start(f"{EXPLAIN} --follow --container {container}")
-    assert following.stdout
-    first = following.stdout.readline()
-    assert "nccl-reg-mr-enomem" in first, first
-    node.run(f"docker stop --time 0 {container}")
-    assert "ibv_reg_mr_iova2" in following.stdout.read()
-    assert following.wait(60) == 0
+    with node.start(f"{EXPLAIN} --follow --container {container}") as following:
+        assert following.stdout
+        first = following.stdout.readline()
+        assert "nccl-reg-mr-enomem" in first, first
+        node.run(f"docker stop --time 0 {container}")
+        assert "ibv_reg_mr_iova2" in following.stdout.read()
+    assert following.returncode == 0
