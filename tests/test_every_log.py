@@ -19,6 +19,7 @@ from sparkdoctor.registry import Registry, load_registry
 LOGS = Path(__file__).parent / "logs"
 CASES = sorted(folder for folder in (LOGS / "cases").iterdir() if folder.is_dir())
 GPU: dict[str, list[str]] = tomllib.loads((LOGS / "gpu" / "expected.toml").read_text())
+DOCKER: dict[str, list[str]] = tomllib.loads((LOGS / "docker" / "expected.toml").read_text())
 PAIR: dict[str, dict[str, Any]] = tomllib.loads((LOGS / "gpu-pair" / "expected.toml").read_text())
 OWN: dict[str, dict[str, str]] = {
     folder: tomllib.loads((LOGS / folder / "expected.toml").read_text()) for folder in ("packages",)
@@ -58,6 +59,12 @@ def test_every_case_is_diagnosed_as_what_was_done(case: Path) -> None:
 def test_every_log_of_a_gpu_is_diagnosed(name: str) -> None:
     found = diagnosed(LOGS / "gpu" / f"{name}.log", notes=GPU[name])
     assert [diagnosis.name for diagnosis in found] == GPU[name]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (LOGS / "docker").glob("*.log")))
+def test_every_log_of_docker_is_diagnosed(name: str) -> None:
+    found = diagnosed(LOGS / "docker" / f"{name}.log", notes=DOCKER[name])
+    assert [diagnosis.name for diagnosis in found] == DOCKER[name]
 
 
 @pytest.mark.parametrize("name", sorted({path.name.split(".rank")[0] for path in (LOGS / "gpu-pair").glob("*.log")}))
