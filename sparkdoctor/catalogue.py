@@ -14,6 +14,7 @@ from itertools import groupby
 from sparkdoctor.api import Check
 from sparkdoctor.late import late
 from sparkdoctor.signatures import Cause, Knowledge, Maturity, Signature, cost_of, fill
+from sparkdoctor.steps import steps
 
 HEAD = """\
 <!-- Written by `make docs` from knowledge/*.toml: change those. -->
@@ -147,7 +148,9 @@ def _signature(
                 yield f"{number}. {text(knowledge.causes[name].title)}: {name}"
     if signature.fix:
         block = (signature.edit.splitlines(), signature.run)
-        yield from _mending(shown(signature.fix), (fill(line, captured) for part in block for line in part))
+        yield from _mending(
+            fill(signature.fix, captured).strip(), (fill(line, captured) for part in block for line in part), text
+        )
         yield from _cost(cost_of(signature), text)
     explains = ", ".join(signature.explains)
     yield from (["", f"Explains: {explains}"] if explains else [])
@@ -161,7 +164,7 @@ def _signature(
 def _cause(cause: Cause, named_by: Iterable[str], text: Text) -> Iterator[str]:
     yield from ("", f"### {cause.name}", "", text(cause.title), "", text(cause.why.strip()))
     yield from ("", "To tell:", *_block([cause.decide]))
-    yield from _mending(text(cause.fix.strip()), (*cause.edit.splitlines(), *cause.run))
+    yield from _mending(cause.fix.strip(), (*cause.edit.splitlines(), *cause.run), text)
     yield from _cost(cost_of(cause), text)
     yield from ("", f"Named by: {', '.join(named_by)}")
     yield from ("", *(f"- {provenance(ref)}: <{ref}>" for ref in cause.refs))
@@ -192,17 +195,17 @@ def _link(title: str) -> str:
     return f"[{title}](#{_anchor(title)})"
 
 
-def _mending(fix: str, block: Iterable[str]) -> Iterator[str]:
-    lines, steps = _block(block), _steps(fix)
-    yield from ("", *steps)
-    yield from ["", "As lines and commands:"] if lines and len(steps) > 1 else []  # a list would swallow the block
-    yield from lines
-
-
-def _steps(fix: str) -> list[str]:
-    """What to do, each step on a line of its own if they are numbered."""
-    steps = re.split(r";\s+(?=\d\. )", fix)
-    return [f"To mend it: {fix}"] if len(steps) == 1 else ["To mend it:", "", *steps]
+def _mending(fix: str, block: Iterable[str], text: Text) -> Iterator[str]:
+    told, lines = steps(fix), list(block)
+    if len(told) == 1:
+        lines = [*told[0].run, *lines]
+        yield from ("", f"To mend it: {text(told[0].words)}{':' if told[0].run else ''}", *_block(lines))
+        return
+    yield from ("", "To mend it:", "")
+    for words, run in told:
+        yield text(f"{words}: {'; '.join(f'`{command}`' for command in run)}" if run else words)
+    yield from ["", "As lines and commands:"] if lines else []  # a list would swallow the block
+    yield from _block(lines)
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ _REBOOT = late(
 _DOCKER = late(r"\bsystemctl (?:restart|stop) (?:docker|containerd)\b")
 _MODEL = late(
     r"\bdocker compose (?:up|restart|down)\b|\brecreate|\brestart (?:on|the|both|with|it|and)|\bstart (?:it |both )?again"
-    r"|(?:^|[\s`'(])--[a-z][\w-]{4,}|\bVLLM_[A-Z_]{3,}|\bNCCL_[A-Z_]{3,}|\bSGLANG_[A-Z_]{3,}|\bsystemctl restart <unit>"
+    r"|(?:^|\n|\b(?:add|remove|raise|lower|set|use|give|take|with|without|start with|try) `?)--[a-z][\w-]{4,}|\bVLLM_[A-Z_]{3,}|\bNCCL_[A-Z_]{3,}|\bSGLANG_[A-Z_]{3,}|\bsystemctl restart <unit>"
 )
 _UNDO = (
     (late(r"\bsystemctl edit (?P<unit>[\w@.<>-]+)"), "sudo systemctl revert {}"),

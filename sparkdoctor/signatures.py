@@ -26,6 +26,7 @@ from sparkdoctor.late import late
 from sparkdoctor.marks import Mark, Pattern, Phase
 from sparkdoctor.nearest import nearest
 from sparkdoctor.patterns import captures, plain_text, refusal
+from sparkdoctor.steps import steps
 from sparkdoctor.typed import convert
 
 FILE_SIZE = 1 << 20
@@ -139,6 +140,7 @@ T = TypeVar("T", bound=Entry)
 _KINDS: dict[str, type[Entry]] = {"signature": Signature, "cause": Cause, "phase": Phase, "mark": Mark}
 
 _PLACEHOLDER = late(r"<[a-zA-Z][^<>\n]{0,60}>")
+_QUOTED = late(r"'\{([a-z][a-z0-9_]*)\}'")
 _CAPTURE = late(r"(?<![{$])\{([a-z][a-z0-9_]*)\}")
 
 
@@ -151,14 +153,36 @@ def mending(signature: Signature, values: Mapping[str, str]) -> Fix | None:
     """The signature's own fix. What was captured comes from a log, so commands get it quoted."""
     if not signature.fix:
         return None
-    quoted = {name: shlex.quote(value) for name, value in values.items()}
-    do, edit = fill(signature.fix, values).strip(), fill(signature.edit, values).rstrip()
-    run = tuple(fill(command, quoted) for command in signature.run)
+    edit = fill(signature.edit, values).rstrip()
+    do, run = signature.fix.strip(), signature.run
+    told = steps(do)
+    if not (run or edit):
+        if len(told) == 1:
+            do, run = told[0]
+        elif any(step.run for step in told):
+            do = "; ".join(
+                f"{words}: {'; '.join(_command(one, values) for one in run)}" if run else words for words, run in told
+            )
+            run = ()
+    do, run = fill(do, values), tuple(_command(command, values) for command in run)
     open_ = any(_PLACEHOLDER.search(text) for text in (signature.fix, signature.edit, *signature.run))
     sure = Certainty.FILL_IN if open_ else Certainty.EXACT
     if signature.role is Role.CONSEQUENCE:  # what is to be done there is to look further
         sure = Certainty.TRY
     return Fix(do, edit, run, sure, cost_of(signature))
+
+
+def _command(template: str, values: Mapping[str, str]) -> str:
+    """With what a log gave quoted for the shell; where it stands between quotes already, only if it is plain."""
+    template = _QUOTED.sub(r"{\1}", template)
+
+    def put(found: re.Match[str]) -> str:
+        value = values.get(found[1], found[0])
+        inside = template.count("'", 0, found.start()) % 2 or template.count('"', 0, found.start()) % 2
+        quoted = shlex.quote(value)
+        return f"<{found[1]}>" if inside and quoted != value else quoted
+
+    return _CAPTURE.sub(put, template) if values else template
 
 
 def cost_of(entry: Signature | Cause) -> str:

@@ -17,6 +17,8 @@ from sparkdoctor.cost import implied_cost
         (("update", "sudo systemctl reboot"), "needs root; ends everything that runs on the node"),
         (("sudo systemctl restart docker",), "needs root; restarts all containers of the node"),
         (("export NCCL_IB_HCA==rocep1s0f0",), "restarts the model"),
+        (("journalctl --unit docker",), ""),
+        (("--kv-cache-dtype auto",), "restarts the model"),
         (("add --moe-backend marlin",), "restarts the model"),
         (("docker compose up -d --force-recreate",), "restarts the model"),
         (("sudo systemctl edit <unit>",), "needs root; undo: sudo systemctl revert <unit>"),

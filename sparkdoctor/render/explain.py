@@ -18,6 +18,7 @@ from sparkdoctor.render.summary import render_stop
 from sparkdoctor.render.text import FIX_WORD, STYLE, below_fix, evidence
 from sparkdoctor.render.timeline import whereabouts
 from sparkdoctor.signatures import Role
+from sparkdoctor.steps import steps
 from sparkdoctor.unnamed import General
 
 if TYPE_CHECKING:
@@ -170,9 +171,20 @@ def _fix(remedies: Sequence[Remedy], width: int, *, named: bool) -> Iterator[Tex
     word = FIX_WORD[fix.certainty]
     if named:
         word += f" on {', '.join(node for one in remedies for node in one.on)}"
-    yield from _labelled(printable(word), "bold green", fix.do.rstrip(".:") + colon if colon else fix.do, width)
+    yield from _written(printable(word), fix.do.rstrip(".:") + colon if colon else fix.do, width)
     run = {node: one.fix.run for one in remedies for node in one.on} if len(remedies) > 1 else None
     yield from below_fix(fix, run=run)
+
+
+def _written(label: str, text: str, width: int) -> Iterator[Text]:
+    """What to do, each numbered step from a line of its own, and a command of it whole."""
+    for number, step in enumerate(steps(text)):
+        words = f"{step.words}:" if step.run else step.words
+        if number:
+            yield from (Text(printable(line)) for line in prose(words, "        ", width))
+        else:
+            yield from _labelled(label, "bold green", words, width)
+        yield from (Text(f"          {printable(command)}") for command in step.run)
 
 
 def _labelled(label: str, style: str, text: str, width: int) -> Iterator[Text]:
