@@ -22,7 +22,7 @@ PROGRAMS = (
     "apt apt-get cat chmod chown cmake curl dd df dkms dmesg docker dpkg du earlyoom echo env ethtool export false find"
     " free fwupdmgr getent git grep gunzip hf huggingface-cli ibdev2netdev ib_read_bw ib_send_bw ib_write_bw ibstat"
     " ibv_devices ibv_devinfo iostat ip iperf3 journalctl kill ldconfig ldd llama-server ln ls lscpu lsmod lsof lspci make"
-    " mkdir mlxlink mlxconfig modinfo modprobe mokutil mount mpirun nc ncdu netplan nft nmcli nproc numactl nvcc nvidia-ctk"
+    " llama-bench llama-cli mkdir mlxlink mlxconfig modinfo modprobe mokutil mount mpirun nc ncdu netplan nft nmcli nproc numactl nvcc nvidia-ctk"
     " nvidia-smi ollama openssl perl ping pip pkill podman printenv ps py-spy python python3 ray rdma reboot resolvectl"
     " rm rsync scp sed sha256sum smartctl snap sparkdoctor ss ssh ssh-add ssh-copy-id ssh-keygen ssh-keyscan sudo swapoff"
     " sync sysctl systemctl tail tar test timedatectl top ulimit umount uname unset ufw usermod uv vllm wget which"
