@@ -158,6 +158,7 @@ import os, signal
 from sparkdoctor.logs import forked
 forked.os.sched_getaffinity = lambda _: {0, 1}
 forked._has_threads = lambda: False
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
 try:
     list(forked.forked(range(9), lambda _: b""))
