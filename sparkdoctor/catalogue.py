@@ -34,18 +34,21 @@ CHAPTERS = {
     "TensorRT-LLM": ("trtllm",),
     "llama.cpp and Ollama": ("llama", "ollama"),
     "NCCL": ("nccl",),
-    "RDMA, UCX, NIXL and MPI": ("rdma", "ucx", "nixl", "nvshmem", "mpi"),
-    "PyTorch and torch.distributed": ("torch", "torchrun", "torchvision", "torchcodec", "gloo", "inductor", "process"),
+    "RDMA, UCX, NIXL and MPI": ("rdma", "ucx", "nixl", "nvshmem", "mpi", "ibverbs", "mooncake", "kv"),
+    "PyTorch and torch.distributed": (
+        "torch", "torchrun", "torchvision", "torchcodec", "gloo", "inductor", "process", "dynamo",
+    ),
     "Ray": ("ray",),
     "Kernels and their compilers": (
         "flashinfer", "cutlass", "b12x", "deepgemm", "triton", "tvm", "ptxas", "ptx", "nvcc", "nvrtc", "nvjitlink",
-        "llvm", "cuda13", "build", "cmake", "marlin", "quantization", "bitsandbytes",
+        "llvm", "cuda13", "build", "cmake", "marlin", "quantization", "bitsandbytes", "quantized",
     ),
     "CUDA, cuBLAS and cuDNN": ("cuda", "cublas", "cudnn"),
     "The driver, NVML and Xid": ("driver", "nvidia", "nvml", "gpu", "xid", "field", "module"),
-    "Models and Hugging Face": ("hf", "weights", "model", "tokenizer", "transformers"),
+    "Models and Hugging Face": ("hf", "weights", "model", "tokenizer", "transformers", "huggingface"),
     "Python, pip and shared libraries": (
         "python", "pip", "uv", "numpy", "protobuf", "library", "libstdcxx", "glibc", "symbol", "static", "page",
+        "extension", "json", "program", "pydantic", "typing", "xformers",
     ),
     "Docker and Compose": ("docker", "compose", "container", "shared", "disk"),
     "NVIDIA's container toolkit": ("toolkit",),
@@ -152,6 +155,8 @@ def _signature(
             fill(signature.fix, captured).strip(), (fill(line, captured) for part in block for line in part), text
         )
         yield from _cost(cost_of(signature), text)
+    elif signature.causes:
+        yield from ("", f"To mend it, go by the cause: `sparkdoctor explain {signature.causes[0]}`")
     explains = ", ".join(signature.explains)
     yield from (["", f"Explains: {explains}"] if explains else [])
     followed = ", ".join(by)
