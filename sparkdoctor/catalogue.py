@@ -36,7 +36,7 @@ CHAPTERS = {
     "NCCL": ("nccl",),
     "RDMA, UCX, NIXL and MPI": ("rdma", "ucx", "nixl", "nvshmem", "mpi", "ibverbs", "mooncake", "kv"),
     "PyTorch and torch.distributed": (
-        "torch", "torchrun", "torchvision", "torchcodec", "gloo", "inductor", "process", "dynamo",
+        "torch", "torchrun", "torchvision", "torchcodec", "gloo", "inductor", "process", "dynamo", "parallel",
     ),
     "Ray": ("ray",),
     "Kernels and their compilers": (
