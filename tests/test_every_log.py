@@ -22,7 +22,7 @@ GPU: dict[str, list[str]] = tomllib.loads((LOGS / "gpu" / "expected.toml").read_
 DOCKER: dict[str, list[str]] = tomllib.loads((LOGS / "docker" / "expected.toml").read_text())
 PAIR: dict[str, dict[str, Any]] = tomllib.loads((LOGS / "gpu-pair" / "expected.toml").read_text())
 OWN: dict[str, dict[str, str]] = {
-    folder: tomllib.loads((LOGS / folder / "expected.toml").read_text()) for folder in ("packages",)
+    folder: tomllib.loads((LOGS / folder / "expected.toml").read_text()) for folder in ("packages", "vllm")
 }
 EXAMPLE = Path(__file__).parent.parent / "examples" / "logs" / "memlock.log"
 

@@ -59,7 +59,10 @@ def config(**values: Any) -> Damage:
 
 
 def write(name: str, text: str) -> Damage:
-    return lambda folder: (folder / name).write_text(text) and None
+    def change(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return change
 
 
 def remove(*names: str) -> Damage:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import http.server
+import importlib
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -35,6 +37,8 @@ from .cases import CASES, Case
 
 PORT = 8232
 HUB = 8233
+SAID = {401: "Invalid credentials in Authorization header", 403: "Access to model some-org/tiny is restricted"}
+"""What the hub adds to its answer, by status."""
 READY = b"Application startup complete"
 
 
@@ -46,7 +50,8 @@ def hub(status: int, code: str) -> http.server.ThreadingHTTPServer:
             self.send_response(status)
             if code:
                 self.send_header("X-Error-Code", code)
-                self.send_header("X-Error-Message", "Access to model some-org/tiny is restricted")
+            if status in SAID:
+                self.send_header("X-Error-Message", SAID[status])
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -71,7 +76,6 @@ def group(**limits: str) -> str:
 KNOWN = {
     "user": "mkdir -p /tmp/nobody; chown 65534 /tmp/nobody",
     "pids": group(pids_max="40"),
-    "memory": group(memory_max="1500M", memory_swap_max="0"),
 }
 
 
@@ -81,19 +85,13 @@ def preload() -> None:
 
     Each case is then a fork of this process, and so are vLLM's own processes, which it would start anew on a CPU.
     """
-    import multiprocessing
-
-    import vllm.entrypoints.cli.serve
-    import vllm.entrypoints.openai.api_server
-    import vllm.model_executor.models.llama
-    import vllm.v1.engine.coordinator
-    import vllm.v1.engine.core
-    import vllm.v1.engine.utils
-    import vllm.v1.executor.multiproc_executor
-    import vllm.v1.worker.cpu_worker
-
-    for module in (vllm.v1.engine.coordinator, vllm.v1.engine.utils, vllm.v1.executor.multiproc_executor):
-        module.get_mp_context = lambda: multiprocessing.get_context("fork")
+    for name in ("entrypoints.cli.serve", "entrypoints.openai.api_server", "model_executor.models.llama"):
+        importlib.import_module(f"vllm.{name}")
+    importlib.import_module("vllm.v1.worker.cpu_worker")
+    importlib.import_module("vllm.v1.engine.core")
+    for name in ("v1.engine.coordinator", "v1.engine.utils", "v1.executor.multiproc_executor"):
+        module = importlib.import_module(f"vllm.{name}")
+        module.get_mp_context = lambda: multiprocessing.get_context("fork")  # type: ignore[attr-defined]
 
 
 def become(case: Case, folder: str, env: dict[str, str], work: Path, log: int) -> NoReturn:
@@ -117,8 +115,7 @@ def become(case: Case, folder: str, env: dict[str, str], work: Path, log: int) -
         os.setgroups([])
         os.setuid(65534)
     port = [] if "--port" in case.args else ["--port", str(PORT)]
-    serves = bool(case.requests or case.signal)
-    eager = ["--enforce-eager"] if serves and not case.compiled and "eager" not in case.args else []
+    eager = [] if case.compiled or "eager" in case.args else ["--enforce-eager"]
     script = Path(sys.executable).with_name("vllm")
     sys.argv = [str(script), "serve", folder, "--served-model-name", "tiny", *port, *eager, *case.args.split()]
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
@@ -128,7 +125,7 @@ def become(case: Case, folder: str, env: dict[str, str], work: Path, log: int) -
         exec(compile(script.read_text(), script, "exec"), {"__name__": "__main__"})  # noqa: S102
     except SystemExit as leaving:
         code = int(leaving.code or 0) if not isinstance(leaving.code, str) else 1
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
@@ -209,7 +206,7 @@ def run(case: Case, work: Path) -> str:
             status = ended
         elif not disturbed and READY in path.read_bytes():
             disturbed = True
-            disturb(case, process, path.read_text(errors='replace'))
+            disturb(case, process, path.read_text(errors="replace"))
             end = time.monotonic() + (60 if case.signal else 3)
     for pid in members(process):
         with contextlib.suppress(ProcessLookupError):
@@ -239,10 +236,10 @@ def scrub(text: str, work: Path) -> str:
         (str(work), "/models"),
         (sysconfig.get_path("stdlib"), "/usr/lib/python3.12"),
         (sys.prefix, "/opt/venv"),
-        (own, "spark-1"),
         *((address, "192.0.2.2") for address in addresses()),
     ):
         text = text.replace(old, new)
+    text = re.sub(rf"\b{own}\b", "spark-1", text)
     return re.sub(r"\n\(APIServer pid=\d+\) INFO [^\n]* Route: [^\n]*", "", text)
 
 
