@@ -19,6 +19,7 @@ from sparkdoctor.logs.match import Hit
 from sparkdoctor.logs.origin import prefix_of
 from sparkdoctor.logs.scan import Ending, Line
 from sparkdoctor.logs.sign import Sign, Weight
+from sparkdoctor.refusals import refused
 from sparkdoctor.signatures import Role
 from sparkdoctor.unnamed import General
 
@@ -166,13 +167,17 @@ def _python(sign: Sign) -> _Told:
     module = _MODULE.search(message) if kind in {"ModuleNotFoundError", "ImportError"} else None
     package = (module["name"] or module["other"]).split(".")[0] if module else said.get("package", "")
     look = "read the lines before it, then look up the message with the version of what raised it"
-    run = (f"python3 -m pip show {shlex.quote(package)}",) if package else (_LOG,)
+    run: tuple[str, ...] = (f"python3 -m pip show {shlex.quote(package)}",) if package else (_LOG,)
     if sign.weight is Weight.FOLLOWS:
         look, run = "look at the logs of all ranks and processes for an earlier error", (_LOG,)
     elif package:
         look = f"compare the version of {package}, where it runs, with what the message asks for"
     title = f"{kind}: {message}" if message else kind
-    return _Told("unknown-python-error", title, " ".join(why), look, run, _refs(codes))
+    refs = _refs(codes)
+    if sign.weight is not Weight.FOLLOWS and (refusal := refused(kind, message, said.get("path", ""))):
+        why.append(refusal.why)
+        look, run, refs = refusal.look, refusal.run or (_LOG,), (*refs, *refusal.refs)
+    return _Told("unknown-python-error", title, " ".join(why), look, run, refs)
 
 
 _MODULE = re.compile(r"No module named '(?P<name>[\w.]{1,80})'|from '(?P<other>[\w.]{1,80})'")
