@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkdoctor.api import CannotTell, Cluster, Fact, Finding, Fix, Found, Node, Seen, Severity, check, skip
+from sparkdoctor.api import CannotTell, Cluster, Fact, Finding, Fix, Found, Image, Node, Seen, Severity, check, skip
 
 from ._fix import copy_image, load_image, on_node, set_image
 from ._ranks import all_ranks
@@ -43,7 +43,7 @@ def differs(cluster: Cluster) -> Found:
         yield Finding(
             message,
             (*seen, *(each for each in built if each is not None)),
-            _same_image(node, head, reference),
+            _same_image(node, image, head, reference),
         )
         return
     yield from seen
@@ -70,11 +70,16 @@ def _same(one: Node, first: Fact[str], other: Node, second: Fact[str]) -> bool:
 
 def _ids(node: Node, reference: Fact[str]) -> frozenset[str]:
     """Digests and id of the image that a reference names on a machine; empty when it is not there."""
-    images = node.host.docker.images if node.host is not None else None
-    for image in images.value if images is not None and images.is_known else ():
-        if reference.value in (image.reference, image.id):
-            return frozenset({image.id, *(digest.rsplit("@", 1)[-1] for digest in image.digests)})
+    for image in _images(node, reference):
+        return frozenset({image.id, *(digest.rsplit("@", 1)[-1] for digest in image.digests)})
     return frozenset()
+
+
+def _images(node: Node, reference: Fact[str]) -> tuple[Image, ...]:
+    """What a reference names among the images of a machine."""
+    images = node.host.docker.images if node.host is not None else None
+    known = images.value if images is not None and images.is_known else ()
+    return tuple(image for image in known if reference.value in (image.reference, image.id))
 
 
 def _built(node: Node, reference: Fact[str]) -> Seen | None:
@@ -82,21 +87,11 @@ def _built(node: Node, reference: Fact[str]) -> Seen | None:
     return Seen(f"id on {node.name}", ids[0][:19], f"docker image inspect {reference.value}") if ids else None
 
 
-def _same_image(node: Node, head: Node, reference: Fact[str]) -> Fix:
+def _same_image(node: Node, image: Fact[str], head: Node, reference: Fact[str]) -> Fix:
     """The head's image: by its digest when a registry gave one, else from the head itself."""
-    images = head.host.docker.images if head.host is not None else None
-    here = [
-        image
-        for image in (images.value if images is not None and images.is_known else ())
-        if reference.value in (image.reference, image.id)
-    ]
-    if digest := next((image.digests[0] for image in here if image.digests), ""):
+    here = _images(head, reference)
+    if digest := next((one.digests[0] for one in here if one.digests), ""):
         return on_node(node, set_image(node, digest))
-    if here and _name(node) == reference.value:
+    if here and image.value == reference.value:
         return load_image(node, head, reference.value)
     return on_node(node, set_image(node, reference.value, bring=copy_image(head, reference.value) if here else ""))
-
-
-def _name(node: Node) -> str:
-    image = node.launched().spec.image
-    return image.value if image is not None else ""

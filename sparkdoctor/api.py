@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, get_type_hints
 
 from sparkdoctor.fact import CannotTell, Fact, unread
-from sparkdoctor.host import UNLIMITED, Data, Gid, Hca, Host, Interface, ModelCache, Port, Process, Software
+from sparkdoctor.host import UNLIMITED, Data, Gid, Hca, Host, Image, Interface, ModelCache, Port, Process, Software
 from sparkdoctor.launch.types import Launch, Spec
 
 __all__ = [
     "UNLIMITED", "CannotTell", "Certainty", "Check", "Cluster", "Fact", "Finding", "Fix", "Found", "Gid", "Hca",
-    "Host", "Interface", "Launch", "ModelCache", "Node", "Port", "Process", "Seen", "Severity", "Skip", "Software",
+    "Host", "Image", "Interface", "Launch", "ModelCache", "Node", "Port", "Process", "Seen", "Severity", "Skip", "Software",
     "Spec", "check", "size", "skip", "unread",
 ]  # fmt: skip
 
